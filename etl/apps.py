@@ -1,0 +1,13 @@
+"""The wiring: finds what the sources declare, once every app is loaded."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class EtlConfig(AppConfig):
+    name = "etl"
+    verbose_name = "Rootcellar"
+
+    def ready(self) -> None:
+        autodiscover_modules("extract")
+        autodiscover_modules("transform")

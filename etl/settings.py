@@ -1,0 +1,115 @@
+"""Settings, each from an environment variable with a default that works.
+
+`docs/operations.md` describes every variable; a test keeps that page complete.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _flag(name: str, default: bool) -> bool:
+    return os.environ.get(name, "1" if default else "0").lower() in {"1", "true", "yes", "on"}
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def _secret_key(home: Path) -> str:
+    """Return the installation's own key, made on first use and readable by its owner only."""
+    if key := os.environ.get("SECRET_KEY"):
+        return key
+    path = home / "secret_key"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+# Where everything lives: the archive, what is derived from it, the database.
+ROOTCELLAR_HOME = Path(os.environ.get("ROOTCELLAR_HOME", BASE_DIR / "var")).resolve()
+ROOTCELLAR_HOME.mkdir(parents=True, exist_ok=True)
+ARCHIVE_URL = os.environ.get("ARCHIVE_URL") or str(ROOTCELLAR_HOME / "archive")
+RECORDS_DIR = ROOTCELLAR_HOME / "records"
+WAREHOUSE_DIR = ROOTCELLAR_HOME / "warehouse"
+
+SECRET_KEY = _secret_key(ROOTCELLAR_HOME)
+DEBUG = _flag("DEBUG", False)
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
+
+# Sources: every folder under sources/, and apps named in ROOTCELLAR_APPS (dotted paths).
+SOURCE_APPS = [
+    f"sources.{path.parent.name}" for path in sorted((BASE_DIR / "sources").glob("*/apps.py"))
+] + _list("ROOTCELLAR_APPS")
+
+# The scheduler runs inside the server (etl.asgi) unless switched off.
+SCHEDULER = _flag("SCHEDULER", True)
+# Which share of the hosts this process extracts, as "1/4"; empty means all of them.
+SHARD = os.environ.get("SHARD", "")
+# Processes that parse; 0 means one per core.
+PARSE_WORKERS = int(os.environ.get("PARSE_WORKERS", "0"))
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.staticfiles",
+    "strawberry_django",
+    "raw_store",
+    "ingest",
+    "reshape",
+    "warehouse",
+    *SOURCE_APPS,
+    "api",
+    "etl",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "etl.urls"
+ASGI_APPLICATION = "etl.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+    }
+]
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        os.environ.get("DATABASE_URL") or f"sqlite:///{ROOTCELLAR_HOME / 'db.sqlite3'}"
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # Readers go on while a load writes; a committed index row survives a power cut.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+    }
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# DuckDB adopts the process's TZ, which Django sets from this: UTC everywhere.
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "WARNING").upper()},
+}

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class RawStoreConfig(AppConfig):
+    name = "raw_store"

@@ -1,0 +1,37 @@
+"""What can go wrong in the archive; every message says what to do next."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ArchiveError(Exception):
+    """The root of the archive's errors."""
+
+
+class UnknownFeed(ArchiveError):
+    """A feed or source that nothing declares."""
+
+
+class SegmentCorrupt(ArchiveError):
+    """A segment that cannot be read, or whose payloads do not match their digests."""
+
+
+class SealFailed(ArchiveError):
+    """A segment could not be made durable; its payloads are not acknowledged."""
+
+
+class PayloadNotFound(ArchiveError):
+    """No archived payload has this fetch id."""
+
+
+class BodyUnreadable(ArchiveError):
+    """The body is not what was asked of it: not JSON, not text in its charset, not XML."""
+
+
+def closest_first(name: str, known: Iterable[str]) -> list[str]:
+    """The known names, those most like `name` first."""
+
+    def unlikeness(candidate: str) -> float:
+        return -difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
+
+    return sorted(sorted(known), key=unlikeness)

@@ -1,0 +1,82 @@
+"""The feeds the program knows: what the archive and the transforms need to know of each.
+
+A feed is declared by its extractor (`@extractor`); its name is `source.feed`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .errors import UnknownFeed, closest_first
+
+Current = Literal["latest", "run", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """One kind of thing a source publishes."""
+
+    name: str
+    """Written `source.feed`, for example `quakes.day`."""
+    current: Current = "latest"
+    """Which versions count for the feed's state."""
+    keep_encoded: bool = False
+    """Whether the bytes as transferred are archived beside the decoded body."""
+    key_headers: tuple[str, ...] = field(default=())
+    """Request headers that, beside method, URL and body, tell two requests apart."""
+
+    @property
+    def source(self) -> str:
+        return self.name.partition(".")[0]
+
+
+_feeds: dict[str, Feed] = {}
+
+
+def declare(feed: Feed) -> Feed:
+    """Make a feed known; declaring it again replaces it."""
+    source, dot, rest = feed.name.partition(".")
+    if not (source.isidentifier() and dot and rest.replace(".", "_").isidentifier()):
+        raise ValueError(f"A feed is named source.feed, for example quakes.day; got {feed.name!r}.")
+    if feed.current not in ("latest", "run", "all"):
+        raise ValueError(
+            f'Feed {feed.name}: current must be "latest", "run" or "all"; got {feed.current!r}.'
+        )
+    _feeds[feed.name] = feed
+    return feed
+
+
+def get(name: str) -> Feed:
+    """Return a feed by name, or raise `UnknownFeed` listing the known ones, closest first."""
+    try:
+        return _feeds[name]
+    except KeyError:
+        raise UnknownFeed(_unknown("feed", name, _feeds)) from None
+
+
+def all_feeds() -> list[Feed]:
+    """Every declared feed, by name."""
+    return [_feeds[name] for name in sorted(_feeds)]
+
+
+def feeds_of(source: str) -> list[Feed]:
+    """The feeds of one source, or raise `UnknownFeed` listing the known sources."""
+    found = [feed for feed in all_feeds() if feed.source == source]
+    if not found:
+        raise UnknownFeed(_unknown("source", source, {feed.source for feed in all_feeds()}))
+    return found
+
+
+def select(names: list[str]) -> list[Feed]:
+    """The feeds that `names` (feeds or whole sources) mean; all of them when none is given."""
+    if not names:
+        return all_feeds()
+    chosen: dict[str, Feed] = {}
+    for name in names:
+        for feed in [get(name)] if "." in name else feeds_of(name):
+            chosen[feed.name] = feed
+    return list(chosen.values())
+
+
+def _unknown(kind: str, name: str, known: "dict[str, Feed] | set[str]") -> str:
+    listed = ", ".join(closest_first(name, known)) or "none: no source declares an extractor yet"
+    return f"There is no {kind} {name!r}. Known {kind}s, closest first: {listed}."

@@ -1,0 +1,170 @@
+"""A payload: one HTTP response exactly as it was received, with its request.
+
+One payload is one row of the archive, and what a transform is given. The
+columns are described in `docs/archive-format.md`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+import orjson
+
+from .errors import BodyUnreadable
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """One fetch: the request, and the response or the error it ended in."""
+
+    fetch_id: UUID
+    """UUIDv7; its time is that of `fetched_at`."""
+    run_id: UUID
+    sequence: int
+    """Position within the run."""
+    feed: str
+    """Written `source.feed`."""
+    attempt: int = 1
+    method: str = "GET"
+    url: str
+    request_headers: Headers = ()
+    request_body: bytes | None = None
+    request_key: str
+    """Digest of what makes two requests the same; see `request_key()`."""
+    status: int | None
+    """Null when no response came, or when an import did not record it."""
+    reason: str | None = None
+    http_version: str | None = None
+    headers: Headers = ()
+    """In order, with their case and duplicates; latin-1, hence lossless."""
+    fetched_at: datetime
+    elapsed_ms: int | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    body: bytes | None = None
+    """After transfer and content decoding. Null for a revisit and where no response came."""
+    body_digest: str | None = None
+    """SHA-256, hex. A 304 carries the digest of the body it confirms."""
+    body_size: int | None = None
+    """Bytes."""
+    encoded_digest: str | None = None
+    encoded_size: int | None = None
+    encoded_body: bytes | None = None
+    payload_id: UUID | None = None
+    """The fetch that holds the body: this one, or for a revisit an earlier one."""
+    truncated: str | None = None
+    """WARC's reason tokens: length, time, disconnect, unspecified."""
+    error: str | None = None
+    """A reason token and its message, when the fetch failed."""
+
+    @property
+    def source(self) -> str:
+        return self.feed.partition(".")[0]
+
+    @property
+    def is_revisit(self) -> bool:
+        return self.payload_id is not None and self.payload_id != self.fetch_id
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, whatever its case."""
+        lowered = name.lower()
+        return next((value for key, value in self.headers if key.lower() == lowered), None)
+
+    def json(self) -> Any:
+        """The body as JSON (RFC 8259). Raises `BodyUnreadable` when it is not."""
+        try:
+            return orjson.loads(self._body())
+        except orjson.JSONDecodeError as error:
+            raise BodyUnreadable(f"The body is not JSON: {error}. {self._glimpse()}") from None
+
+    @cached_property
+    def charset(self) -> str:
+        """The body's charset: byte order mark, then header, then UTF-8."""
+        body = self._body()
+        for mark, charset in _BYTE_ORDER_MARKS:
+            if body.startswith(mark):
+                return charset
+        match = re.search(r"charset\s*=\s*[\"']?([^\s;\"']+)", self.content_type or "", re.I)
+        return match[1] if match else "utf-8"
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text. Raises `BodyUnreadable` when its charset does not fit."""
+        try:
+            return self._body().decode(self.charset)
+        except (UnicodeDecodeError, LookupError) as error:
+            raise BodyUnreadable(f"The body is not {self.charset} text: {error}.") from None
+
+    def html(self) -> Any:
+        """The body as HTML, a `selectolax` tree: `payload.html().css("table.items tr")`."""
+        from selectolax.lexbor import LexborHTMLParser
+
+        return LexborHTMLParser(self.text)
+
+    def xml(self) -> Any:
+        """The body's root element (`lxml`). No entity is expanded, no address is opened."""
+        from lxml import etree
+
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+        try:
+            return etree.fromstring(self._body(), parser)
+        except etree.XMLSyntaxError as error:
+            raise BodyUnreadable(f"The body is not XML: {error}. {self._glimpse()}") from None
+
+    def _body(self) -> bytes:
+        if self.body is None:
+            raise BodyUnreadable(f"Fetch {self.fetch_id} has no body of its own.")
+        return self.body
+
+    def _glimpse(self) -> str:
+        body = self._body()
+        return f"It begins {body[:40]!r}." if body else "It is empty."
+
+    def with_body_of(self, holder: Self) -> "Payload":
+        """This fetch with the body that an earlier fetch holds."""
+        return replace(self, body=holder.body, body_size=holder.body_size)
+
+
+_BYTE_ORDER_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+def digest(body: bytes) -> str:
+    """SHA-256, as 64 hex digits."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def canonical_url(url: str) -> str:
+    """The URL with lower-case scheme and host, no default port, no fragment, a sorted query."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    if parts.port and (parts.scheme.lower(), parts.port) not in {("http", 80), ("https", 443)}:
+        host = f"{host}:{parts.port}"
+    query = urlencode(sorted(parse_qsl(parts.query, keep_blank_values=True)), quote_via=quote)
+    return urlunsplit((parts.scheme.lower(), host, parts.path or "/", query, ""))
+
+
+def request_key(
+    method: str, url: str, body: bytes | None = None, headers: Iterable[tuple[str, str]] = ()
+) -> str:
+    """The digest that two equal requests share: method, canonical URL, body, chosen headers."""
+    parts = [
+        method.upper(),
+        canonical_url(url),
+        digest(body) if body else "",
+        sorted((name.lower(), value) for name, value in headers),
+    ]
+    return digest(json.dumps(parts).encode())

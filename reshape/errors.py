@@ -1,0 +1,23 @@
+"""What can go wrong between payload and row."""
+
+
+class ReshapeError(Exception):
+    """The root of this stage's errors."""
+
+
+class RowInvalid(ReshapeError):
+    """A transform gave a row that its model cannot hold; the payload goes to quarantine."""
+
+    def __init__(self, message: str, *, model: str = "", field: str = "", value: str = "") -> None:
+        super().__init__(message)
+        self.model = model
+        self.field = field
+        self.value = value
+
+
+class NothingToReplay(ReshapeError):
+    """The source has no transform."""
+
+
+class LoadFailed(ReshapeError):
+    """The database refused the linked rows; nothing of the replay was kept."""

@@ -1,0 +1,109 @@
+"""Models of this stage: the parent of every derived model, and what a replay reports."""
+
+from typing import Any, ClassVar, NamedTuple
+
+from django.apps import apps
+from django.db import models
+
+
+class Row(NamedTuple):
+    """What a transform yields: a model and the values it gives, not a model instance."""
+
+    model: "type[Derived]"
+    values: dict[str, Any]
+
+
+class Derived(models.Model):
+    """A model whose rows are derived from the archive and can be derived again at any time.
+
+    Its primary key is the natural key, the id the source itself uses: one field, or
+    `models.CompositePrimaryKey`. Only a replay writes its rows.
+    """
+
+    fetch_id = models.UUIDField(editable=False, db_index=False)
+    """The fetch whose payload says what this row says."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def row(cls, **values: Any) -> Row:
+        """A row of this model. A foreign key is given by its column: `station_id=…`."""
+        return Row(cls, values)
+
+
+def derived_models(source: str | None = None) -> list[type[Derived]]:
+    """Every derived model, or those of one source, by table."""
+    found = [
+        model
+        for model in apps.get_models()
+        if issubclass(model, Derived) and source in (None, model._meta.app_label)
+    ]
+    return sorted(found, key=lambda model: model._meta.db_table)
+
+
+class ModelState(models.Model):
+    """Which columnar copy equals a derived table (or a rollup's) as it stands."""
+
+    table = models.CharField(primary_key=True, max_length=200)
+    source = models.CharField(max_length=100, db_index=True)
+    copy_path = models.CharField(max_length=500)
+    """Below the warehouse folder."""
+    row_count = models.BigIntegerField()
+    changed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.row_count} rows"
+
+
+class SourceState(models.Model):
+    """What the last replay of a source did: its fingerprints, counts and data version."""
+
+    source = models.CharField(primary_key=True, max_length=100)
+    data_version = models.BigIntegerField(default=0)
+    """Grows by one with every load that changed something."""
+    fingerprints = models.JSONField(default=dict)
+    """Transform name to fingerprint."""
+    replayed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.source}: data version {self.data_version}"
+
+
+class QuarantineEntry(models.Model):
+    """A payload that a transform could not read, and why. It clears itself when one can."""
+
+    ENTRY_KEY: ClassVar[tuple[str, str]] = ("transform", "fetch_id")
+
+    pk = models.CompositePrimaryKey("transform", "fetch_id")
+    transform = models.CharField(max_length=200)
+    fetch_id = models.UUIDField()
+    feed = models.CharField(max_length=200, db_index=True)
+    url = models.TextField()
+    fetched_at = models.DateTimeField()
+    error = models.CharField(max_length=200)
+    """The kind of error: an exception's name, or `RowInvalid`."""
+    message = models.TextField()
+    model = models.CharField(max_length=200, blank=True)
+    field = models.CharField(max_length=200, blank=True)
+    value = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.transform} could not read {self.fetch_id}: {self.message}"
+
+
+class HeldRow(models.Model):
+    """A row waiting for the target of its foreign key; loaded as soon as the target appears."""
+
+    pk = models.CompositePrimaryKey("model", "key", "field")
+    model = models.CharField(max_length=200)
+    key = models.CharField(max_length=500)
+    """The natural key, as JSON."""
+    field = models.CharField(max_length=200)
+    target = models.CharField(max_length=500)
+    """The natural key that is missing."""
+    source = models.CharField(max_length=100, db_index=True)
+    fetch_id = models.UUIDField()
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.key} waits for {self.field} {self.target}"

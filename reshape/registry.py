@@ -1,0 +1,64 @@
+"""The transforms the sources declare."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raw_store.payload import Payload
+
+    from .models import Row
+
+TransformFunction = Callable[["Payload"], "Iterable[Row]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """A pure function from one payload of a feed to rows."""
+
+    name: str
+    """`source.function`, unique."""
+    feed: str
+    function: TransformFunction
+
+    @property
+    def source(self) -> str:
+        return self.feed.partition(".")[0]
+
+
+_transforms: dict[str, Transform] = {}
+
+
+def transform(feed: str) -> Callable[[TransformFunction], TransformFunction]:
+    """Declare the function below as a transform of `feed`: it takes a payload and yields rows.
+
+    A transform is pure: no network, no database, no clock. Its "now" is
+    `payload.fetched_at`, or a replay would give another answer tomorrow.
+    """
+
+    def register(function: TransformFunction) -> TransformFunction:
+        name = f"{feed.partition('.')[0]}.{function.__name__}"
+        known = _transforms.get(name)
+        if known and _origin(known.function) != _origin(function):
+            raise ValueError(
+                f"Two transforms are called {name}: {_origin(known.function)} and "
+                f"{_origin(function)}. Rename one of the functions."
+            )
+        _transforms[name] = Transform(name=name, feed=feed, function=function)
+        return function
+
+    return register
+
+
+def all_transforms() -> list[Transform]:
+    """Every declared transform, by name."""
+    return [_transforms[name] for name in sorted(_transforms)]
+
+
+def transforms_of(source: str) -> list[Transform]:
+    """The transforms of one source, by name."""
+    return [found for found in all_transforms() if found.source == source]
+
+
+def _origin(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
