@@ -1,12 +1,25 @@
 """The extractors the sources declare."""
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from raw_store import feeds
+from cronsim import CronSim, CronSimError
 
+from raw_store import feeds
+from raw_store.errors import UnknownFeed, closest_first
+
+from .errors import ExtractorInvalid
+
+# The argument is an `ingest.client.Client`; a source need not say so.
 ExtractorFunction = Callable[[Any], Awaitable[None]]
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_MAX_BODY = 256 * 1024 * 1024
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +32,170 @@ class Extractor:
     """An interval such as `30s`, `5m`, `2h`, `1d`."""
     cron: str | None = None
     """A cron expression, in UTC."""
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds a fetch may go without a byte arriving."""
+    max_body: int = DEFAULT_MAX_BODY
+    """Bytes; what a body holds beyond them is not kept, and the payload is marked truncated."""
+
+    @property
+    def name(self) -> str:
+        return self.feed.name
+
+    @property
+    def source(self) -> str:
+        return self.feed.source
+
+    @property
+    def interval(self) -> timedelta | None:
+        """`every` as a duration."""
+        return None if self.every is None else parse_interval(self.every)
+
+    @property
+    def schedule(self) -> str:
+        """When it runs, in words."""
+        if self.every:
+            return f"every {self.every}"
+        return f"cron {self.cron}" if self.cron else "by hand"
+
+    @property
+    def is_scheduled(self) -> bool:
+        return self.every is not None or self.cron is not None
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The first time after `moment` that the schedule names; only for a scheduled feed."""
+        if interval := self.interval:
+            return moment + interval
+        if self.cron is None:
+            raise ValueError(f"Feed {self.name} has no schedule; it runs by hand.")
+        return next(CronSim(self.cron, moment.astimezone(UTC)))
+
+
+_extractors: dict[str, Extractor] = {}
+
+
+def extractor(
+    name: str,
+    *,
+    every: str | None = None,
+    cron: str | None = None,
+    current: feeds.Current = "latest",
+    keep_encoded: bool = False,
+    key_headers: Iterable[str] = (),
+    timeout: float = DEFAULT_TIMEOUT,
+    max_body: int = DEFAULT_MAX_BODY,
+) -> Callable[[ExtractorFunction], ExtractorFunction]:
+    """Declare the async function below as the extractor of the feed `name` (`source.feed`).
+
+    It takes the archiving client and requests the feed's pages; whatever they answer is archived.
+    `every` (`30s`, `5m`, `2h`, `1d`) or `cron` (in UTC) say when it runs; with neither it runs
+    by hand only. `current` says which versions count: `latest` of each request, all of the
+    newest complete `run`, or `all`. `key_headers` name request headers that tell two requests
+    of one address apart.
+    """
+    if every is not None and cron is not None:
+        raise ExtractorInvalid(f"Feed {name} gives both every= and cron=; keep one of them.")
+    if every is not None:
+        try:
+            parse_interval(every)
+        except ValueError as error:
+            raise ExtractorInvalid(f"Feed {name}: {error}") from None
+    if cron is not None:
+        _refuse_bad_cron(name, cron)
+    if timeout <= 0 or max_body <= 0:
+        raise ExtractorInvalid(
+            f"Feed {name}: timeout= (seconds) and max_body= (bytes) must be above zero; "
+            f"got {timeout} and {max_body}."
+        )
+
+    def register(function: ExtractorFunction) -> ExtractorFunction:
+        known = _extractors.get(name)
+        if known and _origin(known.function) != _origin(function):
+            raise ExtractorInvalid(
+                f"Feed {name} has two extractors: {_origin(known.function)} and "
+                f"{_origin(function)}. Give one of them another feed name."
+            )
+        feed = feeds.declare(
+            feeds.Feed(
+                name=name,
+                current=current,
+                keep_encoded=keep_encoded,
+                key_headers=tuple(key_headers),
+            )
+        )
+        _extractors[name] = Extractor(
+            feed=feed,
+            function=function,
+            every=every,
+            cron=cron,
+            timeout=timeout,
+            max_body=max_body,
+        )
+        return function
+
+    return register
+
+
+def get(name: str) -> Extractor:
+    """Return the extractor of a feed, or raise `UnknownFeed` listing the known, closest first."""
+    try:
+        return _extractors[name]
+    except KeyError:
+        raise UnknownFeed(_unknown("feed", name, _extractors)) from None
+
+
+def all_extractors() -> list[Extractor]:
+    """Every declared extractor, by feed name."""
+    return [_extractors[name] for name in sorted(_extractors)]
+
+
+def select(names: Iterable[str]) -> list[Extractor]:
+    """The extractors that `names` (feeds or whole sources) mean; all of them when none is given."""
+    chosen: dict[str, Extractor] = {}
+    names = list(names)
+    for name in names:
+        found = [get(name)] if "." in name else _of_source(name)
+        chosen.update((each.name, each) for each in found)
+    return list(chosen.values()) if names else all_extractors()
+
+
+def parse_interval(text: str) -> timedelta:
+    """`30s`, `5m`, `2h` or `1d` as a duration. Raises `ValueError` saying what is allowed."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ValueError(
+            f"{text!r} is not an interval; write a number above zero and a unit, "
+            "for example 30s, 5m, 2h or 1d."
+        )
+    return timedelta(seconds=seconds)
+
+
+def _of_source(source: str) -> list[Extractor]:
+    found = [each for each in all_extractors() if each.source == source]
+    if not found:
+        raise UnknownFeed(_unknown("source", source, {each.source for each in all_extractors()}))
+    return found
+
+
+def _refuse_bad_cron(name: str, cron: str) -> None:
+    try:
+        next(CronSim(cron, datetime.now(UTC)))
+    except CronSimError as error:
+        reason = str(error) or "it has not five fields"
+    except StopIteration:
+        reason = "it names no moment in the coming years"
+    else:
+        return
+    raise ExtractorInvalid(
+        f"Feed {name}: {cron!r} is not a cron expression: {reason}. It is five fields: minute, "
+        'hour, day of month, month, day of week; for example "15 6 * * *" is 06:15 every day.'
+    )
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    listed = ", ".join(closest_first(name, known)) or "none: no source declares an extractor yet"
+    return f"No extractor knows the {kind} {name!r}. Known {kind}s, closest first: {listed}."
+
+
+def _origin(function: ExtractorFunction) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', function)}"

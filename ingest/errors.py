@@ -1,0 +1,37 @@
+"""What can go wrong while extracting; every message says what to do next.
+
+A source handles failures with these names and never imports the HTTP client.
+"""
+
+
+class IngestError(Exception):
+    """The root of this stage's errors."""
+
+
+class ExtractorInvalid(IngestError, ValueError):
+    """An `@extractor` declaration that cannot work."""
+
+
+class FetchFailed(IngestError):
+    """A fetch ended without a whole response, after every retry."""
+
+
+class StatusUnexpected(FetchFailed):
+    """`raise_for_status()` met a status that is not a success."""
+
+    def __init__(self, message: str, *, status: int, url: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.url = url
+
+
+class HostUnavailable(FetchFailed):
+    """A host asked for a longer pause than a run waits for."""
+
+
+class ExtractorFailed(IngestError):
+    """An extractor did something that cannot be right, such as a watermark that is not JSON."""
+
+
+class ShardInvalid(IngestError, ValueError):
+    """`SHARD` is not written as index/count."""
