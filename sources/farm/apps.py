@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class FarmConfig(AppConfig):
+    name = "sources.farm"
+    label = "farm"
+    verbose_name = "Dapplefen farm"

@@ -1,0 +1,5 @@
+"""The farm's own web site, served on loopback: the bundled origin of the `farm` source."""
+
+from .server import Origin
+
+__all__ = ["Origin"]
