@@ -3,7 +3,17 @@
 A source writes `from ingest import extractor` and needs no more.
 """
 
+from .client import Client
 from .errors import FetchFailed, HostUnavailable, IngestError, StatusUnexpected
 from .registry import extractor
+from .response import Response
 
-__all__ = ["FetchFailed", "HostUnavailable", "IngestError", "StatusUnexpected", "extractor"]
+__all__ = [
+    "Client",
+    "FetchFailed",
+    "HostUnavailable",
+    "IngestError",
+    "Response",
+    "StatusUnexpected",
+    "extractor",
+]
