@@ -5,9 +5,8 @@ The address comes from FARM_ORIGIN_URL; `manage.py farm_origin` serves the site 
 
 import os
 import re
-from typing import Any
 
-from ingest import extractor
+from ingest import Client, extractor
 
 
 def _url(path: str) -> str:
@@ -16,25 +15,23 @@ def _url(path: str) -> str:
 
 
 @extractor("farm.items", every="1h")
-async def extract_items(client: Any) -> None:
+async def extract_items(client: Client) -> None:
     """The almanac's index, then every page it links to, withdrawn items' dead links included."""
     index = await client.get(_url("/items"))
-    links = re.findall(r'href="(/items/[^"]+)"', index.raise_for_status().text)
+    links = re.findall(r'href="(/items/[^"]+)"', index.text)
     async for _ in client.map([_url(link) for link in links]):
         pass
 
 
 @extractor("farm.quests", every="1h", current="run")
-async def extract_quests(client: Any) -> None:
+async def extract_quests(client: Client) -> None:
     """The notice board, page after page; what a complete listing leaves out is gone."""
-    link = "/api/quests?page=1"
-    while link:
-        response = await client.get(_url(link))
-        link = response.raise_for_status().json()["next"]
+    first = _url("/api/quests?page=1")
+    async for _ in client.pages(first, next_url=lambda page: page.json()["next"]):
+        pass
 
 
 @extractor("farm.prices", every="1h", current="all")
-async def extract_prices(client: Any) -> None:
+async def extract_prices(client: Client) -> None:
     """Today's market sheet; the sheets of other days stay true, so each version counts."""
-    response = await client.get(_url("/market/prices.xml"))
-    response.raise_for_status()
+    await client.get(_url("/market/prices.xml"))

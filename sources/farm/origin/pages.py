@@ -11,7 +11,7 @@ from functools import lru_cache
 from html import escape
 from urllib.parse import parse_qs, urlsplit
 
-from .world import Item, World, date_of, has_outage, is_struck, smudged_item, world
+from .world import Item, World, date_of, has_outage, smudged_item, world
 
 QUESTS_PER_PAGE = 5
 HTML = "text/html; charset=utf-8"
@@ -41,6 +41,8 @@ def _answer(path: str, page: str, day: int) -> Answer:
     match path.strip("/").split("/"):
         case [""]:
             return _html("Dapplefen", _HOME)
+        case ["items"] if has_outage(day):
+            return _STORM
         case ["items"]:
             return _html("The Dapplefen Almanac", _index(today))
         case ["items", slug] if item := today.item(slug):
@@ -80,8 +82,6 @@ def _index(today: World) -> str:
 
 
 def _item_page(item: Item, today: World) -> Answer:
-    if is_struck(item, today.day):
-        return _STORM
     offers = "\n".join(
         f'<tr data-shop="{shop.slug}"><td>{escape(shop.name)}</td>'
         f'<td class="coins">{coins}</td></tr>'

@@ -7,7 +7,7 @@ Every day something happens:
 - an item arrives (until the catalogue is out), an item's entry is rewritten, prices move;
 - a quest is pinned up, from day 2 an old one is taken down, some ask for more than before;
 - on days 2, 5, 8 … an item is withdrawn for five days: its page answers 404;
-- on days 3, 10, 17 … a storm takes half the site down: see `has_outage`;
+- on days 3, 10, 17 … a storm takes part of the site down: see `has_outage`;
 - on days 4, 11, 18 … one item's page is printed wrong: see `smudged_item`.
 """
 
@@ -29,7 +29,6 @@ SMUDGE_WEEKDAY = 4
 class Item:
     """One entry of the almanac."""
 
-    number: int
     slug: str
     name: str
     kind: str
@@ -99,13 +98,8 @@ def date_of(day: int) -> date:
 
 
 def has_outage(day: int) -> bool:
-    """Whether a storm takes down the notice board's later pages and some item pages."""
+    """Whether a storm takes down the almanac's index and the notice board's later pages."""
     return day % WEEK == OUTAGE_WEEKDAY
-
-
-def is_struck(item: Item, day: int) -> bool:
-    """Whether the item's page answers 500 that day."""
-    return has_outage(day) and item.number % 6 == 0
 
 
 def smudged_item(day: int) -> str | None:
@@ -150,7 +144,6 @@ def _item(number: int, day: int) -> Item:
     if rewritten:
         description += f" Entry revised on {date_of(rewritten[-1]):%d %B %Y}."
     return Item(
-        number=number,
         slug=_slug(_name(number)),
         name=_name(number),
         kind=kind,

@@ -81,15 +81,15 @@ def test_a_withdrawn_item_answers_404_and_returns_after_five_days():
 
 
 def test_the_index_still_links_to_a_withdrawn_item():
-    assert b"/items/thunder-cheese" in answer("/items", 3).body
+    assert b"/items/thunder-cheese" in answer("/items", 4).body
 
 
 def test_the_outage_day_breaks_some_addresses_and_spares_others():
     assert answer("/api/quests?page=1", 3).status == 200
     assert answer("/api/quests?page=2", 3).status == 500
     assert answer("/market/prices.xml", 3).status == 200
-    struck = [slug for slug in world(3).known_items if answer(f"/items/{slug}", 3).status == 500]
-    assert len(struck) == 5
+    assert answer("/items", 3).status == 500
+    assert answer("/items", 4).status == 200
     assert answer("/api/quests?page=2", 4).status == 200
 
 
