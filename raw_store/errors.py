@@ -20,6 +20,10 @@ class SealFailed(ArchiveError):
     """A segment could not be made durable; its payloads are not acknowledged."""
 
 
+class PayloadInvalid(ArchiveError):
+    """A payload that no archive row can hold, or of another feed than the writer's."""
+
+
 class PayloadNotFound(ArchiveError):
     """No archived payload has this fetch id."""
 

@@ -1,0 +1,221 @@
+"""The archive: every payload ever kept, found again by feed, by time and by fetch id.
+
+Rows are a set keyed by `fetch_id`: one that lies in two segments (a crash between two
+files) is given once.
+"""
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+import pyarrow as pa
+from django.conf import settings
+
+from . import segments
+from .captures import Captures
+from .errors import PayloadNotFound, SegmentCorrupt
+from .models import Segment
+from .open_segment import SealLimits
+from .payload import Payload
+from .writer import SyncWriter, Writer
+
+OnDamaged = Callable[[SegmentCorrupt], None]
+
+
+class Archive:
+    """The archive at an address: a folder, or `s3://bucket/prefix`.
+
+    Reading methods take `on_damaged`: without it a damaged or missing segment raises
+    `SegmentCorrupt`; with it the error is handed over and the other segments are read.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url: str = settings.ARCHIVE_URL if url is None else url
+        self._captures: dict[str, Captures] = {}
+        self._lock = threading.Lock()
+
+    def writer(self, feed: str, run_id: UUID, *, limits: SealLimits | None = None) -> Writer:
+        """A writer for the payloads of one run."""
+        return Writer(self.url, feed, run_id, limits=limits or SealLimits())
+
+    def sync_writer(self, feed: str, *, limits: SealLimits | None = None) -> SyncWriter:
+        """A writer for code that is not async, for any number of runs of one feed."""
+        return SyncWriter(self.url, feed, limits=limits or SealLimits())
+
+    def append_all(
+        self,
+        feed: str,
+        payloads: Iterable[Payload],
+        *,
+        complete_runs: bool = False,
+        limits: SealLimits | None = None,
+    ) -> int:
+        """Append payloads and seal them; return how many. Raises `SealFailed`.
+
+        `complete_runs=True` says that each run among them is whole.
+        """
+        writer = self.sync_writer(feed, limits=limits)
+        unfinished: dict[str, None] = {}
+        for payload in payloads:
+            unfinished[str(payload.run_id)] = None
+            writer.append(payload)
+            if writer.is_full:
+                writer.seal()
+        writer.seal(complete_runs=list(unfinished) if complete_runs else ())
+        return writer.count
+
+    def segments(self, feed: str | None = None) -> list[Segment]:
+        """The acknowledged segments, in the order sealed."""
+        found = Segment.objects.all() if feed is None else Segment.objects.filter(feed=feed)
+        return list(found.order_by("name"))
+
+    def scan(
+        self,
+        feed: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        bodies: bool = True,
+        on_damaged: OnDamaged | None = None,
+    ) -> Iterator[Payload]:
+        """Payloads in the order archived, fetched from `since` up to, not including, `until`.
+
+        A revisit comes as it is stored, without a body; `read` resolves one.
+        """
+        every = self.segments(feed)
+        repeating = _overlapping(every)
+        seen: set[int] = set()
+        for segment in every:
+            if _outside(segment, since, until):
+                continue
+            try:
+                for payload in segments.iter_payloads(self.url, segment.path, bodies=bodies):
+                    if segment.name in repeating:
+                        if payload.fetch_id.int in seen:
+                            continue
+                        seen.add(payload.fetch_id.int)
+                    if (since is None or payload.fetched_at >= since) and (
+                        until is None or payload.fetched_at < until
+                    ):
+                        yield payload
+            except SegmentCorrupt as error:
+                if on_damaged is None:
+                    raise
+                on_damaged(error)
+
+    def read(self, fetch_id: UUID) -> Payload:
+        """One payload, with its body also when an earlier fetch holds it.
+
+        Raises `PayloadNotFound`.
+        """
+        found = self.read_many([fetch_id]).get(fetch_id)
+        if found is None:
+            raise PayloadNotFound(
+                f"No archived payload has the fetch id {fetch_id}. "
+                "`manage.py archive list` shows what is archived; if a segment's file is there but "
+                "not listed, `manage.py archive gc` adopts it."
+            )
+        return found
+
+    def read_many(
+        self,
+        fetch_ids: Iterable[UUID],
+        *,
+        bodies: bool = True,
+        on_damaged: OnDamaged | None = None,
+    ) -> dict[UUID, Payload]:
+        """Payloads with these ids, revisits with the bodies they name. Unknown ids are left out.
+
+        Raises `PayloadNotFound` for a revisit whose holder is not archived; where `on_damaged`
+        is given such a revisit comes without its body.
+        """
+        found = self._find(fetch_ids, bodies=bodies, on_damaged=on_damaged)
+        if not bodies:
+            return found
+        wanted = {
+            payload.payload_id
+            for payload in found.values()
+            if payload.is_revisit and payload.payload_id not in found
+        }
+        holders = found | self._find(
+            [holder for holder in wanted if holder], bodies=True, on_damaged=on_damaged
+        )
+        for fetch_id, payload in found.items():
+            if not payload.is_revisit:
+                continue
+            holder = holders.get(payload.payload_id) if payload.payload_id else None
+            if holder is not None:
+                found[fetch_id] = replace(payload, body=holder.body, body_size=holder.body_size)
+            elif on_damaged is None:
+                raise PayloadNotFound(
+                    f"Fetch {fetch_id} is a revisit of fetch {payload.payload_id}, which is not "
+                    "archived. Run `manage.py archive verify`."
+                )
+        return found
+
+    def captures(self, feed: str, *, on_damaged: OnDamaged | None = None) -> pa.Table:
+        """The metadata of every fetch of a feed, no bodies, each fetch once.
+
+        Columns: see `raw_store.captures.SCHEMA`. Kept between calls of this object: only
+        segments that are new since the last call are read.
+        """
+        with self._lock:
+            captures = self._captures.setdefault(feed, Captures(self.url))
+            return captures.table(self.segments(feed), on_damaged)
+
+    def _find(
+        self, fetch_ids: Iterable[UUID], *, bodies: bool, on_damaged: OnDamaged | None
+    ) -> dict[UUID, Payload]:
+        ids = sorted(set(fetch_ids))
+        if not ids:
+            return {}
+        found: dict[UUID, Payload] = {}
+        spanning = Segment.objects.filter(first_fetch_id__lte=ids[-1], last_fetch_id__gte=ids[0])
+        for segment in spanning.order_by("name"):
+            within = _within(ids, segment)
+            wanted = [str(fetch_id) for fetch_id in within if fetch_id not in found]
+            if not wanted:
+                continue
+            try:
+                rows = segments.read_rows(self.url, segment.path, wanted, bodies=bodies)
+            except SegmentCorrupt as error:
+                if on_damaged is None:
+                    raise
+                on_damaged(error)
+                continue
+            found.update((row.fetch_id, row) for row in rows)
+        return found
+
+
+def _outside(segment: Segment, since: datetime | None, until: datetime | None) -> bool:
+    if segment.first_fetched_at is None or segment.last_fetched_at is None:
+        return True
+    return (since is not None and segment.last_fetched_at < since) or (
+        until is not None and segment.first_fetched_at >= until
+    )
+
+
+def _within(ids: list[UUID], segment: Segment) -> list[UUID]:
+    """Those of the sorted ids that lie in the segment's range."""
+    if segment.first_fetch_id is None or segment.last_fetch_id is None:
+        return []
+    return ids[bisect_left(ids, segment.first_fetch_id) : bisect_right(ids, segment.last_fetch_id)]
+
+
+def _overlapping(every: Iterable[Segment]) -> set[str]:
+    """The segments whose fetch ids may lie in another segment too."""
+    by_first = sorted(
+        (segment for segment in every if segment.first_fetch_id is not None),
+        key=lambda segment: str(segment.first_fetch_id),
+    )
+    found: set[str] = set()
+    furthest: Segment | None = None
+    for segment in by_first:
+        if furthest is not None and str(segment.first_fetch_id) <= str(furthest.last_fetch_id):
+            found |= {segment.name, furthest.name}
+        if furthest is None or str(segment.last_fetch_id) > str(furthest.last_fetch_id):
+            furthest = segment
+    return found

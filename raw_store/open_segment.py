@@ -1,0 +1,187 @@
+"""The open segment: payloads appended but not yet sealed, and which of them are revisits.
+
+Synchronous; `raw_store.writer` gives it to async code.
+"""
+
+import dataclasses
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .errors import PayloadInvalid
+from .ids import new_id
+from .payload import Payload, digest
+from .segments import SegmentInfo, payload_bytes, write_segment
+from .versions import Latest, judge_payload, latest_of, newest, request_header
+
+logger = logging.getLogger(__name__)
+
+_REMEMBERED_REQUESTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealLimits:
+    """When an open segment is sealed without being asked; end of run seals as well."""
+
+    rows: int = 2_000
+    bytes: int = 64 * 1024 * 1024
+    """Of bodies, as held in memory."""
+    age_seconds: float = 30.0
+    """Since its first payload; checked by the async writer only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Rows taken out of the open segment, on their way to a file."""
+
+    payloads: Sequence[Payload]
+    complete_runs: Sequence[str]
+    latest: dict[str, Latest]
+
+
+class OpenSegment:
+    """Payloads of one feed, waiting to be sealed."""
+
+    def __init__(self, url: str, feed: str, limits: SealLimits) -> None:
+        source, _, rest = feed.partition(".")
+        if not (source.isidentifier() and rest.replace(".", "_").isidentifier()):
+            raise ValueError(f"A feed is named source.feed, for example quakes.day; got {feed!r}.")
+        self.feed = feed
+        self.limits = limits
+        self._url = url
+        self._payloads: list[Payload] = []
+        self._bytes = 0
+        # Per request: the index's latest version, and the newest one this writer saw.
+        self._known: OrderedDict[str, list[Latest]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._payloads) >= self.limits.rows or self._bytes >= self.limits.bytes
+
+    def needs_latest(self, payload: Payload) -> bool:
+        """Whether the index must be asked for this request's latest version first."""
+        return payload.request_key not in self._known and (
+            payload.status == 304 or judge_payload(_with_digest(payload)) == "version"
+        )
+
+    def learn(self, request_key: str, latest: Latest | None) -> None:
+        """Keep what the index says of a request."""
+        self._known[request_key] = [] if latest is None else [latest]
+        while len(self._known) > _REMEMBERED_REQUESTS + self.limits.rows:
+            self._known.popitem(last=False)
+
+    def append(self, payload: Payload) -> Payload:
+        """Add a payload and return its row: digest, size and `payload_id` filled in, a body equal
+        to the request's latest version, or confirmed by a 304, left out.
+
+        Raises `PayloadInvalid` for what no row can hold.
+        """
+        if payload.feed != self.feed:
+            raise PayloadInvalid(
+                f"Fetch {payload.fetch_id} is of feed {payload.feed}; "
+                f"this writer is for {self.feed}."
+            )
+        row = self._as_row(_with_digest(payload))
+        _check_storable(row)
+        self._payloads.append(row)
+        self._bytes += payload_bytes(row)
+        seen = latest_of(row)
+        if seen is not None:
+            known = self._known.setdefault(row.request_key, [])
+            known[1:] = [seen]
+            self._known.move_to_end(row.request_key)
+        return row
+
+    def close(self, complete_runs: Sequence[str] = ()) -> Closed:
+        """Take all rows out, leaving the open segment empty."""
+        payloads, self._payloads, self._bytes = self._payloads, [], 0
+        return Closed(payloads=payloads, complete_runs=complete_runs, latest=newest(payloads))
+
+    def write(self, closed: Closed) -> SegmentInfo:
+        """Make closed rows a durable file, not yet acknowledged. Raises `SealFailed`."""
+        info = write_segment(
+            self._url,
+            self.feed,
+            str(new_id()),
+            closed.payloads,
+            complete_runs=closed.complete_runs,
+            sealed_at=datetime.now(UTC),
+        )
+        logger.info(
+            "segment written feed=%s segment=%s payloads=%d bytes=%d",
+            info.feed,
+            info.name,
+            info.row_count,
+            info.file_bytes,
+        )
+        return info
+
+    def _as_row(self, payload: Payload) -> Payload:
+        known = self._known.get(payload.request_key, [])
+        if payload.status == 304:
+            confirmed = _confirmed(payload, known)
+            if confirmed is None:
+                return dataclasses.replace(payload, body=None, payload_id=None, body_digest=None)
+            return _revisit(payload, confirmed)
+        if judge_payload(payload) == "version":
+            for latest in reversed(known):
+                if latest.body_digest == payload.body_digest:
+                    return _revisit(payload, latest)
+        holder = payload.fetch_id if payload.body is not None else payload.payload_id
+        return dataclasses.replace(payload, payload_id=holder)
+
+
+def _revisit(payload: Payload, holder: Latest) -> Payload:
+    """The payload without its body, naming the fetch that holds it."""
+    return dataclasses.replace(
+        payload, body=None, body_digest=holder.body_digest, payload_id=holder.payload_id
+    )
+
+
+def _confirmed(payload: Payload, known: list[Latest]) -> Latest | None:
+    """The version a 304 confirms: the one whose validators its request carried."""
+    etag = request_header(payload, "if-none-match")
+    last_modified = request_header(payload, "if-modified-since")
+    for latest in reversed(known):
+        if (
+            (etag is None and last_modified is None)
+            or (etag is not None and latest.etag == etag)
+            or (etag is None and latest.last_modified == last_modified)
+        ):
+            return latest
+    return None
+
+
+def _with_digest(payload: Payload) -> Payload:
+    if payload.body is None or payload.status == 304:
+        return payload
+    if payload.body_digest is not None and payload.body_size is not None:
+        return payload
+    return dataclasses.replace(
+        payload,
+        body_digest=payload.body_digest or digest(payload.body),
+        body_size=len(payload.body),
+    )
+
+
+def _check_storable(row: Payload) -> None:
+    """Refuse a row that would fail its segment, and its neighbours with it, at sealing."""
+    if row.fetched_at.tzinfo is None:
+        raise PayloadInvalid(f"Fetch {row.fetch_id}: fetched_at has no time zone.")
+    if row.status is not None and not 0 <= row.status < 1000:
+        raise PayloadInvalid(f"Fetch {row.fetch_id}: {row.status} is no HTTP status.")
+    try:
+        for value in vars(row).values():
+            if isinstance(value, str):
+                value.encode()
+        for name, value in (*row.headers, *row.request_headers):
+            (name + value).encode()
+    except UnicodeEncodeError as error:
+        raise PayloadInvalid(
+            f"Fetch {row.fetch_id} of {row.feed} holds text that UTF-8 cannot write: {error}."
+        ) from None

@@ -1,0 +1,207 @@
+"""Writers: append payloads to the archive, seal them as segments, acknowledge them.
+
+`Writer` is for async code (extractors), `SyncWriter` for commands. Both share `OpenSegment`.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+
+from . import index
+from .errors import SealFailed
+from .index import InTransaction
+from .models import LatestVersion, Segment
+from .open_segment import Closed, OpenSegment, SealLimits
+from .payload import Payload
+from .versions import Latest
+
+OnSeal = Callable[[], "InTransaction | None"]
+
+
+def find_latest(feed: str, request_key: str) -> Latest | None:
+    """The index's latest version of one request."""
+    found = LatestVersion.objects.filter(feed=feed, request_key=request_key)
+    row = found.values(*(field.name for field in dataclasses.fields(Latest))).first()
+    return None if row is None else Latest(**row)
+
+
+class SyncWriter:
+    """Appends payloads of any number of runs of one feed, and seals by rows and bytes.
+
+    Leaving the `with` block seals what is pending, unless a seal failed before.
+    """
+
+    def __init__(self, url: str, feed: str, *, limits: SealLimits) -> None:
+        self._open = OpenSegment(url, feed, limits)
+        self.count = 0
+        """Payloads acknowledged."""
+
+    @property
+    def pending(self) -> int:
+        """Payloads appended but not yet acknowledged."""
+        return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to seal; `append` does not do so by itself."""
+        return self._open.is_full
+
+    def append(self, payload: Payload) -> Payload:
+        """Add a payload to the open segment and return its row; see `OpenSegment.append`."""
+        if self._open.needs_latest(payload):
+            self._open.learn(payload.request_key, find_latest(payload.feed, payload.request_key))
+        return self._open.append(payload)
+
+    def seal(
+        self,
+        *,
+        complete_runs: Sequence[str] = (),
+        in_transaction: InTransaction | None = None,
+    ) -> Segment | None:
+        """Make pending payloads durable and acknowledged. Raises `SealFailed`.
+
+        With nothing pending, a segment is made only to record `complete_runs`.
+        """
+        if not self._open and not complete_runs:
+            return None
+        closed = self._open.close(complete_runs)
+        info = self._open.write(closed)
+        segment = index.commit(info, closed.latest, [in_transaction] if in_transaction else [])
+        self.count += len(closed.payloads)
+        return segment
+
+
+class Writer:
+    """Appends the payloads of one run of one feed, and seals by rows, bytes, age and on exit.
+
+    Safe for many tasks of one event loop. After a failed seal every further call raises
+    `SealFailed`, so an extractor that swallows the error cannot go on as if all were archived.
+
+    `on_seal`, when set, is called (on the event loop, so it must not block) at the moment the
+    rows of any segment are fixed; what it returns runs in the transaction that acknowledges
+    them. A watermark read in it can therefore never be ahead of its rows.
+    """
+
+    def __init__(self, url: str, feed: str, run_id: UUID, *, limits: SealLimits) -> None:
+        self.run_id = run_id
+        self.on_seal: OnSeal | None = None
+        self.count = 0
+        """Payloads acknowledged."""
+        self._open = OpenSegment(url, feed, limits)
+        self._lock = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._sealing_when_old: asyncio.Task[None] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Payloads appended but not yet acknowledged."""
+        return len(self._open)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Seal what is pending, also when the run failed; stop the age limit's task."""
+        try:
+            if self._failure is None:
+                await self.seal()
+            elif error is None:
+                self._raise_failure()
+        finally:
+            if task := self._sealing_when_old:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def append(self, payload: Payload) -> Payload:
+        """Add a payload to the open segment and return its row; see `OpenSegment.append`.
+
+        It is not acknowledged before its segment is sealed, which may happen in this call.
+        """
+        async with self._lock:
+            self._raise_failure()
+            if self._open.needs_latest(payload):
+                latest = await sync_to_async(find_latest)(payload.feed, payload.request_key)
+                self._open.learn(payload.request_key, latest)
+            row = self._open.append(payload)
+            if self._open.is_full:
+                await self._seal([], None)
+            elif self._sealing_when_old is None or self._sealing_when_old.done():
+                self._sealing_when_old = asyncio.create_task(self._seal_when_old())
+        return row
+
+    async def seal(
+        self, *, complete: bool = False, in_transaction: InTransaction | None = None
+    ) -> Segment | None:
+        """Make pending payloads durable and acknowledged. Raises `SealFailed`.
+
+        `complete=True` at the end of a successful run records in the segment that the run is
+        whole; if nothing is pending but the run archived something, a segment without rows does.
+        `in_transaction` runs in the transaction that acknowledges the rows; when there is nothing
+        to seal, in one of its own.
+        """
+        async with self._lock:
+            self._raise_failure()
+            archived_something = bool(self.count or self._open)
+            runs = [str(self.run_id)] if complete and archived_something else []
+            return await self._seal(runs, in_transaction)
+
+    async def _seal(
+        self, complete_runs: list[str], in_transaction: InTransaction | None
+    ) -> Segment | None:
+        work = [in_transaction, self.on_seal() if self.on_seal else None]
+        closed = self._open.close(complete_runs)
+        sealing = asyncio.ensure_future(
+            self._make_durable(closed, [given for given in work if given])
+        )
+        cancelled: asyncio.CancelledError | None = None
+        while not sealing.done():
+            # A cancelled run waits for its seal: the rows are neither here nor there meanwhile.
+            try:
+                await asyncio.shield(sealing)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except BaseException:
+                break
+        try:
+            segment = sealing.result()
+        except BaseException as error:
+            self._failure = error
+            raise
+        self.count += len(closed.payloads)
+        if cancelled:
+            raise cancelled
+        return segment
+
+    async def _make_durable(self, closed: Closed, work: list[InTransaction]) -> Segment | None:
+        if not closed.payloads and not closed.complete_runs:
+            if work:
+                await sync_to_async(index.run)(work)
+            return None
+        info = await asyncio.to_thread(self._open.write, closed)
+        return await sync_to_async(index.commit)(info, closed.latest, work)
+
+    async def _seal_when_old(self) -> None:
+        await asyncio.sleep(self._open.limits.age_seconds)
+        # Nobody awaits this task: a failure is kept in `_failure`, for the next call to raise.
+        with contextlib.suppress(Exception):
+            async with self._lock:
+                if self._failure is None and self._open:
+                    await self._seal([], None)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise SealFailed(
+                f"An earlier seal of this run failed, so nothing more is archived: {self._failure}"
+            ) from self._failure

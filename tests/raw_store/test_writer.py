@@ -1,0 +1,108 @@
+"""The async writer: sealing by its limits, watermarks, complete runs, failure."""
+
+import asyncio
+
+import pytest
+
+from raw_store.errors import SealFailed
+from raw_store.models import Segment
+from raw_store.open_segment import SealLimits
+
+from .conftest import FEED, make_payload, run_id
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_many_tasks_append_and_leaving_seals(archive):
+    async with archive.writer(FEED, run_id("one")) as writer:
+        await asyncio.gather(
+            *(writer.append(make_payload(b"%d" % n, minute=n, run="one")) for n in range(50))
+        )
+        assert (writer.count, writer.pending) == (0, 50)
+
+    assert (writer.count, writer.pending) == (50, 0)
+    assert {row.body for row in await scanned(archive)} == {b"%d" % n for n in range(50)}
+
+
+async def test_rows_bytes_and_age_each_seal(archive):
+    limits = SealLimits(rows=3, bytes=100, age_seconds=0.05)
+    async with archive.writer(FEED, run_id("one"), limits=limits) as writer:
+        for n in range(3):
+            await writer.append(make_payload(b"%d" % n, minute=n))
+        after_rows = writer.count
+        await writer.append(make_payload(b"x" * 100, minute=4))
+        after_bytes = writer.count
+        await writer.append(make_payload(b"y", minute=5))
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if writer.count == 5:
+                break
+
+        assert (after_rows, after_bytes, writer.count) == (3, 4, 5)
+
+
+async def test_a_complete_run_without_pending_rows_gets_a_segment_that_says_so(archive):
+    async with archive.writer(FEED, run_id("one"), limits=SealLimits(rows=1)) as writer:
+        await writer.append(make_payload(b"a", run="one"))
+        await writer.seal(complete=True)
+
+    segments = [segment async for segment in Segment.objects.order_by("name")]
+    assert [(found.row_count, found.complete_runs) for found in segments] == [
+        (1, []),
+        (0, [str(run_id("one"))]),
+    ]
+
+
+async def test_work_of_the_transaction_that_fails_acknowledges_nothing(archive):
+    def refuse() -> None:
+        raise RuntimeError("no")
+
+    writer = archive.writer(FEED, run_id("one"))
+    await writer.append(make_payload(b"a"))
+
+    with pytest.raises(RuntimeError, match="no"):
+        await writer.seal(in_transaction=refuse)
+
+    assert writer.count == 0
+    assert await scanned(archive) == []
+    with pytest.raises(SealFailed, match="An earlier seal"):
+        await writer.append(make_payload(b"b", minute=1))
+
+
+async def test_a_watermark_never_commits_ahead_of_its_rows(archive):
+    seen: list[tuple[int, int]] = []
+    watermark = 0
+
+    def on_seal():
+        fixed = watermark
+        return lambda: seen.append((fixed, Segment.objects.count()))
+
+    async with archive.writer(FEED, run_id("one"), limits=SealLimits(rows=2)) as writer:
+        writer.on_seal = on_seal
+
+        async def fetch(n: int) -> None:
+            nonlocal watermark
+            await writer.append(make_payload(b"%d" % n, minute=n))
+            watermark = max(watermark, n)
+
+        await asyncio.gather(*(fetch(n) for n in range(1, 8)))
+
+    for fixed, segments in seen:
+        assert fixed <= 2 * segments
+
+
+async def test_a_cancelled_run_still_acknowledges_the_seal_under_way(archive):
+    async with archive.writer(FEED, run_id("one")) as writer:
+        await writer.append(make_payload(b"a"))
+        sealing = asyncio.create_task(writer.seal())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        sealing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sealing
+
+        assert writer.count == 1
+
+
+async def scanned(archive):
+    return await asyncio.to_thread(lambda: list(archive.scan()))
