@@ -14,7 +14,7 @@ def _url(path: str) -> str:
     return os.environ.get("FARM_ORIGIN_URL", "http://127.0.0.1:8799").rstrip("/") + path
 
 
-@extractor("farm.items", every="1h")
+@extractor("farm.items")
 async def extract_items(client: Client) -> None:
     """The almanac's index, then every page it links to, withdrawn items' dead links included."""
     index = await client.get(_url("/items"))
@@ -23,7 +23,7 @@ async def extract_items(client: Client) -> None:
         pass
 
 
-@extractor("farm.quests", every="1h", current="run")
+@extractor("farm.quests", current="run")
 async def extract_quests(client: Client) -> None:
     """The notice board, page after page; what a complete listing leaves out is gone."""
     first = _url("/api/quests?page=1")
@@ -31,7 +31,7 @@ async def extract_quests(client: Client) -> None:
         pass
 
 
-@extractor("farm.prices", every="1h", current="all")
+@extractor("farm.prices", current="all")
 async def extract_prices(client: Client) -> None:
     """Today's market sheet; the sheets of other days stay true, so each version counts."""
     await client.get(_url("/market/prices.xml"))

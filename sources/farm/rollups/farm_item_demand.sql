@@ -1,4 +1,5 @@
 -- How much the notice board asks for each item and gives back, and what the shops make of it.
+-- key: item_id
 WITH required AS (
     SELECT item_id, count(*) AS quest_count, sum(quantity) AS quantity
     FROM farm_questrequirement

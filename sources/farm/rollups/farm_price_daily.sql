@@ -1,4 +1,5 @@
 -- An item's price on a day over all shops, and how far its cheapest offer moved since it was last sold.
+-- key: item_id, day
 WITH priced AS (
     SELECT
         item_id,

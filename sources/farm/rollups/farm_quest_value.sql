@@ -1,4 +1,5 @@
 -- Whether a quest pays: the worth of what it asks for against the worth of what it gives.
+-- key: quest_id
 WITH required AS (
     SELECT quest_id, sum(quantity * base_value) AS worth
     FROM farm_questrequirement JOIN farm_item ON farm_item.slug = item_id

@@ -1,4 +1,5 @@
 -- What a shop's shelves looked like on a day: how much it sold, and at which prices.
+-- key: shop_id, day
 SELECT
     shop_id,
     day,
