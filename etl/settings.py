@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "ingest",
     "reshape",
     "warehouse",
+    "warehouse.rollup_tables",
     *SOURCE_APPS,
     "api",
     "etl",
@@ -98,6 +99,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 60,
     }
+
+# The rollups' tables follow their SQL files and are created by the load.
+MIGRATION_MODULES = {"rollups": None}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # DuckDB adopts the process's TZ, which Django sets from this: UTC everywhere.

@@ -1,0 +1,282 @@
+"""A build: all rollups in a new DuckDB file, with views over the models and the archive.
+
+A build is one file with a name of its own and is never changed afterwards, so readers of an
+older build are never disturbed. `warehouse.publish` makes it the one that is read.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from django.conf import settings
+from django.db import models
+
+from .discovery import Columns, Rollup, create_empty
+from .errors import BuildFailed, RollupInvalid
+from .publish import current_build, publish, sync_folder
+from .rollups import problems, rollup_model, rollups, source_tables
+from .rows import create_rows, export_rows
+from .views import create_archive_views, create_model_view
+
+__all__ = ["Build", "build", "current_build", "empty_build", "publish"]
+
+# What DuckDB 1.2 and later can open.
+STORAGE_VERSION = "v1.2.0"
+MEMORY_LIMIT = "1GB"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A finished build that nobody reads yet."""
+
+    path: Path
+    tables: dict[type[models.Model], Path]
+    """The rollups that were computed: a Parquet file of each one's rows, `row_id` included."""
+    exports: dict[type[models.Model], Path]
+    """The same of every rollup: one that was not computed has its earlier file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a build holds, and where builds are kept."""
+
+    folder: Path
+    rollups: list[Rollup]
+    """In dependency order."""
+    tables: Mapping[str, Columns]
+    """The models' tables."""
+    archive_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A finished build file."""
+
+    path: Path
+    computed: frozenset[str]
+    exports: dict[str, Path]
+    """Rollup to the Parquet file of its rows."""
+
+
+def build(copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Build:
+    """Make a new build from the models' columnar copies; nothing is published.
+
+    `copies` maps each model's table to its current copy; a table without one counts as empty.
+    `changed` names the tables whose rows differ from those the current build was made of; a
+    rollup that reads none of them, and whose file and inputs are as they were, is copied
+    from the current build. With None, every rollup is computed.
+
+    Raises `BuildFailed`, naming the file, when a rollup cannot be computed.
+    """
+    if wrong := problems():
+        listed = "\n".join(str(problem) for problem in wrong)
+        raise BuildFailed(f"The build needs every rollup file to be right:\n{listed}")
+    made = make_build(_installed_plan(), copies, changed=changed)
+    exports = {rollup_model(name): path for name, path in made.exports.items()}
+    return Build(
+        path=made.path,
+        tables={rollup_model(name): made.exports[name] for name in sorted(made.computed)},
+        exports=exports,
+    )
+
+
+def empty_build(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of a build, without rows, in the connection's current schema."""
+    plan = _installed_plan()
+    for table, columns in plan.tables.items():
+        create_empty(connection, table, columns)
+    for rollup in plan.rollups:
+        create_empty(connection, rollup.name, {"row_id": "VARCHAR", **dict(rollup.columns)})
+    create_archive_views(connection, plan.archive_url)
+
+
+def make_build(plan: Plan, copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Made:
+    """Make a build of `plan`; see `build`."""
+    started = time.monotonic()
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+    temporary = plan.folder / f".{name}.duckdb.tmp"
+    try:
+        with _connect(plan.folder) as connection:
+            made = _Maker(connection, plan, copies, changed, name).make(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(made.path)
+        sync_folder(plan.folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+        Path(f"{temporary}.wal").unlink(missing_ok=True)
+    logger.info(
+        "build made name=%s rollups=%d computed=%d seconds=%.1f",
+        made.path.name,
+        len(plan.rollups),
+        len(made.computed),
+        time.monotonic() - started,
+    )
+    return made
+
+
+def _installed_plan() -> Plan:
+    return Plan(
+        folder=settings.WAREHOUSE_DIR,
+        rollups=rollups(),
+        tables=source_tables(),
+        archive_url=settings.ARCHIVE_URL,
+    )
+
+
+def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(folder / "spill"),
+            "python_enable_replacements": False,
+            "autoinstall_known_extensions": False,
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    # Sums of floats depend on the order of addition; with one thread it is always the same,
+    # and a rollup computed twice from the same rows gives the same rows.
+    connection.execute("SET threads = 1")
+    return connection
+
+
+class _Maker:
+    """Makes one build in one connection."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        plan: Plan,
+        copies: Mapping[str, Path],
+        changed: set[str] | None,
+        name: str,
+    ) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.copies = {table: path.resolve() for table, path in copies.items()}
+        self.name = name
+        self.changed = changed
+        self.signatures = {table: self._copy_signature(table) for table in plan.tables}
+        self.computed: set[str] = set()
+        self.exports: dict[str, Path] = {}
+
+    def make(self, temporary: Path) -> Made:
+        execute = self.connection.execute
+        previous = self._attach_previous()
+        execute(f"ATTACH '{_escaped(temporary)}' AS made (STORAGE_VERSION '{STORAGE_VERSION}')")
+        execute("USE made")
+        for table, columns in self.plan.tables.items():
+            create_model_view(self.connection, table, columns, self.copies.get(table))
+        create_archive_views(self.connection, self.plan.archive_url)
+        for rollup in self.plan.rollups:
+            self._make_rollup(rollup, previous.get(rollup.name))
+        self._describe_itself()
+        execute("USE memory")
+        execute("DETACH made")
+        return Made(
+            path=self.plan.folder / f"{self.name}.duckdb",
+            computed=frozenset(self.computed),
+            exports=self.exports,
+        )
+
+    def _attach_previous(self) -> dict[str, tuple[str, Path]]:
+        """Attach the current build; return each of its rollups' signature and Parquet file."""
+        current = current_build(self.plan.folder)
+        if current is None:
+            return {}
+        try:
+            self.connection.execute(f"ATTACH '{_escaped(current)}' AS previous (READ_ONLY)")
+            rows = self.connection.execute(
+                "SELECT name, signature, export FROM previous.build.rollups"
+            ).fetchall()
+        except duckdb.Error as error:
+            logger.warning(
+                "build unreadable, computing all rollups name=%s error=%s", current, error
+            )
+            return {}
+        return {name: (signature, self.plan.folder / export) for name, signature, export in rows}
+
+    def _make_rollup(self, rollup: Rollup, before: tuple[str, Path] | None) -> None:
+        signature = self._signature(rollup)
+        self.signatures[rollup.name] = signature
+        if self._is_unchanged(rollup, before, signature):
+            assert before is not None
+            self.connection.execute(
+                f'CREATE TABLE "{rollup.name}" AS FROM previous.main."{rollup.name}"'
+            )
+            self.exports[rollup.name] = before[1]
+        else:
+            path = self.plan.folder / "rollups" / rollup.name / f"{self.name}.parquet"
+            try:
+                create_rows(self.connection, rollup)
+                export_rows(self.connection, rollup, path)
+            except (duckdb.Error, RollupInvalid) as error:
+                raise BuildFailed(
+                    f"Rollup {rollup.path} could not be computed: {str(error).rstrip('.')}. "
+                    "Nothing was published. Correct the file, then run `manage.py build_rollups`."
+                ) from error
+            self.exports[rollup.name] = path
+            self.computed.add(rollup.name)
+        if rollup.description:
+            comment = rollup.description.replace("'", "''")
+            self.connection.execute(f"COMMENT ON TABLE \"{rollup.name}\" IS '{comment}'")
+
+    def _is_unchanged(
+        self, rollup: Rollup, before: tuple[str, Path] | None, signature: str
+    ) -> bool:
+        if self.changed is None or before is None:
+            return False
+        stale = self.changed | self.computed
+        return before[0] == signature and before[1].exists() and stale.isdisjoint(rollup.inputs)
+
+    def _signature(self, rollup: Rollup) -> str:
+        """The identity of a rollup's rows: its file, its inputs, and the engine that computes."""
+        return _digest(
+            [
+                rollup.sql,
+                rollup.columns,
+                [[name, self.signatures[name]] for name in rollup.inputs],
+                duckdb.__version__,
+            ]
+        )
+
+    def _copy_signature(self, table: str) -> str:
+        copy = self.copies.get(table)
+        columns = list(self.plan.tables[table].items())
+        if copy is None:
+            return _digest([columns])
+        stat = copy.stat()
+        return _digest([columns, str(copy), stat.st_size, stat.st_mtime_ns])
+
+    def _describe_itself(self) -> None:
+        """Record in the build what it was made of: the next build and the sweep read it."""
+        execute = self.connection.execute
+        execute("CREATE SCHEMA build")
+        execute("CREATE TABLE build.rollups (name VARCHAR, signature VARCHAR, export VARCHAR)")
+        execute("CREATE TABLE build.copies (name VARCHAR, path VARCHAR)")
+        for name, path in self.exports.items():
+            execute(
+                "INSERT INTO build.rollups VALUES (?, ?, ?)",
+                [name, self.signatures[name], str(path.relative_to(self.plan.folder))],
+            )
+        for table, path in self.copies.items():
+            execute("INSERT INTO build.copies VALUES (?, ?)", [table, str(path)])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("'", "''")

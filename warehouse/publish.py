@@ -1,0 +1,110 @@
+"""Publishing: one small file, `CURRENT`, names the build that is read.
+
+It is replaced by a rename, so a reader finds either the old build or the new one. A build is
+never changed and stays for a while after its successor, for whoever has it open.
+
+    duckdb -readonly var/warehouse/$(cat var/warehouse/CURRENT)
+"""
+
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+from django.conf import settings
+
+POINTER = "CURRENT"
+# Besides the current build, the newest ones are kept, and any that is just being made.
+KEPT_BUILDS = 4
+BUILD_GRACE_S = 60.0
+# A replay may write copies for some time before a build names them.
+COPY_GRACE_S = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+class _HasPath(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+def current_build(folder: Path | None = None) -> Path | None:
+    """The published build's file, or None before the first one."""
+    folder = settings.WAREHOUSE_DIR if folder is None else folder
+    assert folder is not None
+    try:
+        name = (folder / POINTER).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return folder / name
+
+
+def publish(build: _HasPath) -> None:
+    """Make a build the one that is read, then delete what no kept build needs."""
+    path = build.path
+    temporary = path.parent / f".{POINTER}.{secrets.token_hex(4)}.tmp"
+    with temporary.open("w") as file:
+        file.write(f"{path.name}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path.parent / POINTER)
+    sync_folder(path.parent)
+    logger.info("build published name=%s", path.name)
+    sweep(path.parent)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Delete old builds, and the copies and rollup files that only they named; return them."""
+    now = time.time()
+    builds = sorted(folder.glob("*.duckdb"), reverse=True)
+    current = current_build(folder)
+    kept = {path for path in builds[:KEPT_BUILDS] if path.exists()}
+    kept |= {path for path in builds if path == current or now - _changed_at(path) < BUILD_GRACE_S}
+    doomed = [path for path in builds if path not in kept]
+    named = _files_named_by(kept, folder)
+    if named is not None:
+        doomed += [
+            path
+            for pattern in ("models/**/*.parquet", "rollups/**/*.parquet", ".*.tmp*")
+            for path in folder.glob(pattern)
+            if path.resolve() not in named and now - _changed_at(path) > COPY_GRACE_S
+        ]
+    for path in doomed:
+        # Whoever has the file open goes on reading it.
+        path.unlink(missing_ok=True)
+    return doomed
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files_named_by(builds: set[Path], folder: Path) -> set[Path] | None:
+    """The Parquet files that the builds read, or None when one of them cannot tell."""
+    named: set[Path] = set()
+    for build in builds:
+        try:
+            with duckdb.connect(str(build), read_only=True) as connection:
+                copies = connection.execute("SELECT path FROM build.copies").fetchall()
+                exports = connection.execute("SELECT export FROM build.rollups").fetchall()
+        except duckdb.Error as error:
+            logger.warning("build unreadable, keeping all copies name=%s error=%s", build, error)
+            return None
+        named |= {Path(path) for (path,) in copies}
+        named |= {(folder / path).resolve() for (path,) in exports}
+    return named
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

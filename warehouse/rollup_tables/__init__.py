@@ -1,0 +1,1 @@
+"""The app that owns the rollups' Django models; they are made at start-up from the SQL files."""

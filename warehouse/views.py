@@ -1,0 +1,89 @@
+"""The views of a build: the models' columnar copies and the archive, both read from Parquet.
+
+A view names its files by absolute path, so a plain `duckdb` finds them from any folder, and
+uses only what DuckDB 1.2 understands, too.
+"""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from raw_store.segments import SCHEMA
+
+from .discovery import Columns, quoted
+
+# `source`, `feed` and `date` come from the folders' names.
+_PARTITIONS = "source=*/feed=*/date=*"
+
+
+def create_model_view(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Columns, copy: Path | None
+) -> None:
+    """Create the view of a model's copy, with the model's columns whatever the copy's age.
+
+    A column that the copy does not have yet is null; without a copy the view has no rows.
+    """
+    held: dict[str, str] = {}
+    if copy is not None:
+        described = connection.execute(f"DESCRIBE FROM {_parquet(copy)}").fetchall()
+        held = {str(row[0]): str(row[1]) for row in described}
+    listed = ",\n  ".join(_column(name, kind, held.get(name)) for name, kind in columns.items())
+    rows = f"FROM {_parquet(copy)}" if copy is not None else "WHERE false"
+    connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT\n  {listed}\n{rows}")
+
+
+def create_archive_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
+    """Create `archive`, every fetch as archived, and `payloads`, the fetches that hold a body.
+
+    Only an archive in a local folder has views: reading S3 would need an extension.
+    """
+    if "://" in archive_url and not archive_url.startswith("file://"):
+        return
+    folder = Path(archive_url.removeprefix("file://")).resolve()
+    if next(folder.glob(f"{_PARTITIONS}/*.parquet"), None) is None:
+        listed = ",\n  ".join(
+            _column(field.name, _type(connection, field.type), None) for field in SCHEMA
+        )
+        rows = f"SELECT\n  {listed},\n  CAST(NULL AS DATE) AS date\nWHERE false"
+    else:
+        # A segment written before a column existed lacks it: columns are matched by name.
+        pattern = _literal(folder / _PARTITIONS / "*.parquet")
+        rows = (
+            f"SELECT * FROM read_parquet({pattern}, union_by_name = true, "
+            "hive_partitioning = true, hive_types = {'date': DATE})"
+        )
+    connection.execute(f"CREATE VIEW archive AS {rows}")
+    connection.execute(
+        "CREATE VIEW payloads AS SELECT *, try(decode(body)) AS text FROM archive "
+        "WHERE body IS NOT NULL"
+    )
+    connection.execute(
+        "COMMENT ON VIEW archive IS 'Every fetch as archived; a revisit has no body and names "
+        "the fetch that holds it in payload_id.'"
+    )
+    connection.execute(
+        "COMMENT ON VIEW payloads IS 'The fetches that hold a body; text is the body as UTF-8, "
+        "null where it is something else.'"
+    )
+
+
+def _column(name: str, kind: str, held: str | None) -> str:
+    if held is None:
+        return f"CAST(NULL AS {kind}) AS {quoted(name)}"
+    if held == kind:
+        return quoted(name)
+    return f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
+
+
+def _type(connection: duckdb.DuckDBPyConnection, arrow: pa.DataType) -> str:
+    table = pa.schema([("value", arrow)]).empty_table()
+    return str(connection.from_arrow(table).types[0])
+
+
+def _parquet(path: Path) -> str:
+    return f"read_parquet({_literal(path)})"
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
