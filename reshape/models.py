@@ -1,6 +1,6 @@
 """Models of this stage: the parent of every derived model, and what a replay reports."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import models
@@ -73,11 +73,10 @@ class SourceState(models.Model):
 class QuarantineEntry(models.Model):
     """A payload that a transform could not read, and why. It clears itself when one can."""
 
-    ENTRY_KEY: ClassVar[tuple[str, str]] = ("transform", "fetch_id")
-
     pk = models.CompositePrimaryKey("transform", "fetch_id")
     transform = models.CharField(max_length=200)
     fetch_id = models.UUIDField()
+    source = models.CharField(max_length=100, db_index=True)
     feed = models.CharField(max_length=200, db_index=True)
     url = models.TextField()
     fetched_at = models.DateTimeField()
@@ -97,10 +96,10 @@ class HeldRow(models.Model):
 
     pk = models.CompositePrimaryKey("model", "key", "field")
     model = models.CharField(max_length=200)
-    key = models.CharField(max_length=500)
-    """The natural key, as JSON."""
+    key = models.TextField()
+    """The natural key, as a JSON list."""
     field = models.CharField(max_length=200)
-    target = models.CharField(max_length=500)
+    target = models.TextField()
     """The natural key that is missing."""
     source = models.CharField(max_length=100, db_index=True)
     fetch_id = models.UUIDField()

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .fingerprint import code_digest
+
 if TYPE_CHECKING:
     from raw_store.payload import Payload
 
@@ -20,6 +22,8 @@ class Transform:
     """`source.function`, unique."""
     feed: str
     function: TransformFunction
+    code_digest: str
+    """Of the code as it was imported."""
 
     @property
     def source(self) -> str:
@@ -44,7 +48,9 @@ def transform(feed: str) -> Callable[[TransformFunction], TransformFunction]:
                 f"Two transforms are called {name}: {_origin(known.function)} and "
                 f"{_origin(function)}. Rename one of the functions."
             )
-        _transforms[name] = Transform(name=name, feed=feed, function=function)
+        _transforms[name] = Transform(
+            name=name, feed=feed, function=function, code_digest=code_digest(function)
+        )
         return function
 
     return register

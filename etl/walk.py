@@ -1,0 +1,96 @@
+"""The walk: from archived payloads to rows, rollups and a published build, per source.
+
+    parse → link → build → load → publish
+
+Each stage is a package of its own; this is where they meet.
+"""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.db import connection, models
+
+from raw_store.archive import Archive
+from reshape.difference import is_shared
+from reshape.link import Emptied
+from reshape.load import Loaded, load, present_copies, settle
+from reshape.locks import exclusive
+from reshape.models import derived_models
+from reshape.replay import Derivation, derive
+from warehouse.build import Build, build
+from warehouse.publish import publish
+from warehouse.rollups import rollup_models
+from warehouse.tables import ensure_tables
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """What a replay of one source did."""
+
+    source: str
+    derivation: Derivation
+    loaded: Loaded
+    build: Build
+
+    @property
+    def emptied(self) -> list[Emptied]:
+        return self.derivation.linked.emptied
+
+    @property
+    def damaged(self) -> list[str]:
+        return sorted({*self.derivation.parsed.damaged, *self.derivation.linked.damaged})
+
+
+def refresh(
+    source: str,
+    *,
+    archive: Archive | None = None,
+    as_of: datetime | None = None,
+    progress: bool = False,
+    trust_copies: bool = True,
+) -> Refreshed:
+    """Replay one source: derive its rows, compute the rollups they feed, load, publish.
+
+    With `trust_copies` the tables are taken to be as the last load left them; without, every
+    row is compared with the database. Raises `ReshapeError`, `WarehouseError`, `ArchiveError`.
+    """
+    with exclusive("load"):
+        derivation = derive(source, archive or Archive(), as_of=as_of, progress=progress)
+        linked = derivation.linked
+        changed = settle(linked.copies)
+        built = _build(linked.copies, changed if trust_copies else None)
+        loaded = load(
+            source,
+            {**linked.copies, **built.exports},
+            fingerprints=derivation.fingerprints,
+            trust_copies=trust_copies,
+            may_delete=not (derivation.parsed.damaged or linked.damaged),
+            prepare=lambda: ensure_tables(connection),
+        )
+        publish(built)
+        for model in filter(is_shared, linked.copies):
+            linked.copies[model].unlink()
+    logger.info("refreshed source=%s changed=%d", source, loaded.changed_count)
+    return Refreshed(source=source, derivation=derivation, loaded=loaded, build=built)
+
+
+def rebuild() -> Build:
+    """Compute every rollup afresh from the tables' columnar copies, load and publish them."""
+    with exclusive("load"):
+        built = _build({}, None)
+        load("rollups", built.exports, prepare=lambda: ensure_tables(connection))
+        publish(built)
+    return built
+
+
+def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | None) -> Build:
+    """Build from the linked rows of one source and the present copies of the others."""
+    copies = present_copies(derived_models())
+    copies |= {model._meta.db_table: path for model, path in linked.items() if not is_shared(model)}
+    never_loaded = len(present_copies(rollup_models())) < len(rollup_models())
+    return build(copies, changed=None if changed is None or never_loaded else set(changed))

@@ -1,0 +1,157 @@
+"""The difference between the rows a table has and those it should have.
+
+Both sides are relations with the model's columns; they are compared in DuckDB, so
+a million rows that are as they should be cost no write.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from .columns import columns_of
+from .sql import empty_table, quoted, quoted_name
+from .tables import ROWS_PER_BATCH, Scope, read_table
+
+SAMPLE_SIZE = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Difference:
+    """What changes in one table."""
+
+    table: str
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    changed_by_column: dict[str, int] = field(default_factory=dict)
+    """Column → in how many of the changed rows it differs; filled by `describe`."""
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """`added`, `changed`, `removed` → a few rows; of a changed one, what was and what is."""
+
+    @property
+    def total(self) -> int:
+        return self.added + self.changed + self.removed
+
+
+class Comparison:
+    """One table compared: `live` (what it has) and `wanted` (what it should have)."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        model: type[models.Model],
+        wanted: Path,
+        live: "Path | pa.RecordBatchReader | None",
+    ) -> None:
+        """Compare the rows of the Parquet file `wanted` with `live`.
+
+        `live` is a Parquet file, rows as `read_table` gives them, or None for no row.
+        """
+        self.model = model
+        self._connection = connection
+        columns = columns_of(model)
+        self._key = [quoted_name(name) for name in columns.key]
+        self._names = [quoted_name(name) for name in columns.schema.names]
+        self._others = [name for name in self._names if name not in self._key]
+        connection.execute(empty_table("live", columns.schema))
+        connection.execute(empty_table("wanted", columns.schema))
+        self._fill("wanted", wanted)
+        if isinstance(live, Path):
+            self._fill("live", live)
+        elif live is not None:
+            # Read here: DuckDB would pull from a thread in which Django has another connection.
+            for batch in live:
+                connection.register("batch", batch)
+                connection.execute(f"INSERT INTO live SELECT {', '.join(self._names)} FROM batch")
+                connection.unregister("batch")
+        same_key = " AND ".join(f"l.{name} = w.{name}" for name in self._key)
+        differs = " OR ".join(f"l.{n} IS DISTINCT FROM w.{n}" for n in self._others) or "false"
+        only = f"SELECT * FROM {{0}} ANTI JOIN {{1}} USING ({', '.join(self._key)})"
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE added AS {only.format("wanted", "live")};
+            CREATE OR REPLACE TEMP TABLE removed AS {only.format("live", "wanted")};
+            CREATE OR REPLACE TEMP TABLE changed AS
+            SELECT w.* FROM wanted AS w JOIN live AS l ON {same_key} WHERE {differs};
+            """
+        )
+        self.difference = Difference(
+            table=model._meta.db_table,
+            added=self._count("added"),
+            changed=self._count("changed"),
+            removed=self._count("removed"),
+        )
+
+    def rows_to_write(self) -> pa.RecordBatchReader:
+        """The added and the changed rows, every column, in batches."""
+        rows = self._connection.sql("SELECT * FROM added UNION ALL SELECT * FROM changed")
+        return rows.to_arrow_reader(ROWS_PER_BATCH)
+
+    def keys_to_delete(self) -> pa.RecordBatchReader:
+        """The keys of the removed rows, in batches."""
+        rows = self._connection.sql(f"SELECT {', '.join(self._key)} FROM removed")
+        return rows.to_arrow_reader(ROWS_PER_BATCH)
+
+    def describe(self) -> Difference:
+        """The difference with samples and counts per column."""
+        order = ", ".join(self._key)
+        for kind in ("added", "removed"):
+            rows = self._table(f"SELECT * FROM {kind} ORDER BY {order} LIMIT {SAMPLE_SIZE}")
+            self.difference.samples[kind] = rows.to_pylist()
+        self.difference.samples["changed"] = list(self._changes(order))
+        joined = f"changed AS w JOIN live AS l USING ({order})"
+        for name in self._others:
+            if count := self._count(f"{joined} WHERE l.{name} IS DISTINCT FROM w.{name}"):
+                self.difference.changed_by_column[name.strip('"')] = count
+        return self.difference
+
+    def _changes(self, order: str) -> Iterator[dict[str, Any]]:
+        rows = self._table(
+            f"SELECT * FROM changed ORDER BY {order} LIMIT {SAMPLE_SIZE}"
+        ).to_pylist()
+        before = self._table(
+            f"SELECT live.* FROM live SEMI JOIN "
+            f"(SELECT * FROM changed ORDER BY {order} LIMIT {SAMPLE_SIZE}) USING ({order}) "
+            f"ORDER BY {order}"
+        ).to_pylist()
+        for is_now, was in zip(rows, before, strict=True):
+            key = {name.strip('"'): is_now[name.strip('"')] for name in self._key}
+            changes = {
+                name: {"was": was[name], "is": value}
+                for name, value in is_now.items()
+                if was[name] != value
+            }
+            yield {"key": key, "changes": changes}
+
+    def _fill(self, table: str, path: Path) -> None:
+        names = ", ".join(self._names)
+        self._connection.execute(
+            f"INSERT INTO {table} SELECT {names} FROM read_parquet({quoted(str(path))})"
+        )
+
+    def _count(self, relation: str) -> int:
+        ((count,),) = self._connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+        return int(count)
+
+    def _table(self, query: str) -> pa.Table:
+        table: pa.Table = self._connection.sql(query).to_arrow_table()
+        return table
+
+
+def live_rows(
+    database: BaseDatabaseWrapper, model: type[models.Model], source: str
+) -> pa.RecordBatchReader:
+    """The rows of a table that belong to `source`, as the serving database has them."""
+    scope = Scope(column="source", value=source) if is_shared(model) else None
+    return read_table(database, model, scope)
+
+
+def is_shared(model: type[models.Model]) -> bool:
+    """Whether the sources share the model's table, each owning its part."""
+    return model._meta.app_label == "reshape"

@@ -1,0 +1,291 @@
+"""Link: the query over record files that says what every row should be now.
+
+For each natural key the winner is the newest record among the current versions.
+A row whose foreign key has no target is held. The result is one Parquet file per
+model, its columnar copy, and depends on the archive and the transforms alone.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import duckdb
+import pyarrow as pa
+from django.conf import settings
+from django.db import models
+
+from raw_store import feeds
+from raw_store.archive import Archive
+from raw_store.models import Segment
+
+from .columns import columns_of
+from .models import Derived, HeldRow, QuarantineEntry, derived_models
+from .parse import label_of, parse_payloads
+from .records import (
+    OUTCOME_SCHEMA,
+    OUTCOMES,
+    parsed_segments,
+    record_files,
+    record_schema,
+)
+from .registry import Transform, transforms_of
+from .sql import duck, empty_table, quoted, quoted_name
+from .versions import borrowed_versions, find_current, find_versions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """A version that gave no row where the one before it gave some: perhaps drift."""
+
+    transform: str
+    fetch_id: str
+    url: str
+    record_count_before: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Linked:
+    """What every row of a source should be."""
+
+    source: str
+    copies: dict[type[models.Model], Path]
+    """Model → Parquet file of its rows. Quarantine entries and held rows are among them."""
+    row_counts: dict[str, int]
+    """Table → rows."""
+    held_count: int = 0
+    quarantined_count: int = 0
+    emptied: list[Emptied] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """The segments that cannot be read, and why."""
+
+
+def link(source: str, archive: Archive, *, as_of: datetime | None = None) -> Linked:
+    """Return what every row of `source` should be, from what is archived and parsed.
+
+    With `as_of`, from the fetches up to that moment.
+    """
+    with duck() as connection:
+        linked = Linked(source=source, copies={}, row_counts={})
+        transforms = transforms_of(source)
+        derived = derived_models(source)
+        for model in derived:
+            connection.execute(empty_table(f"records_{_table(model)}", _ranked_schema(model)))
+        connection.execute(empty_table("quarantine", _quarantine_schema()))
+        for feed_name in sorted({transform.feed for transform in transforms}):
+            feed = feeds.get(feed_name)
+            captures = archive.captures(
+                feed_name, on_damaged=lambda error: linked.damaged.append(str(error))
+            )
+            find_versions(connection, captures, as_of)
+            for transform in transforms:
+                if transform.feed == feed_name:
+                    _collect(connection, transform, feed, archive, as_of, derived, linked)
+        for model in derived:
+            _choose(connection, model)
+        _hold(connection, derived, source)
+        every: list[type[models.Model]] = [*derived, QuarantineEntry, HeldRow]
+        for model in every:
+            linked.copies[model] = _write(connection, model, linked)
+        linked.held_count = linked.row_counts[_table(HeldRow)]
+        linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
+    return linked
+
+
+def _collect(
+    connection: duckdb.DuckDBPyConnection,
+    transform: Transform,
+    feed: feeds.Feed,
+    archive: Archive,
+    as_of: datetime | None,
+    derived: list[type[Derived]],
+    linked: Linked,
+) -> None:
+    """Add what one transform says about the current versions of its feed."""
+    label = label_of(transform)
+    names = list(Segment.objects.filter(feed=feed.name).values_list("name", flat=True))
+    _read_outcomes(connection, label, names)
+    if borrowed := borrowed_versions(connection):
+        payloads = archive.read_many([UUID(fetch_id) for fetch_id in borrowed])
+        parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
+        _read_outcomes(connection, label, names)
+    find_current(connection, feed, as_of)
+    for model in derived:
+        files = record_files(_table(model), label, _parsed_names(label, names))
+        if files:
+            columns = ", ".join(f"r.{quoted_name(c.name)}" for c in columns_of(model).given)
+            connection.execute(
+                f"""
+                INSERT INTO records_{_table(model)}
+                SELECT {columns}, r.fetch_id, c.fetched_at, c.sequence, $transform, r._ordinal
+                FROM read_parquet($files) AS r JOIN current AS c USING (fetch_id)
+                """,
+                {"transform": transform.name, "files": [str(path) for path in files]},
+            )
+    connection.execute(
+        """
+        INSERT INTO quarantine BY NAME
+        SELECT o.* EXCLUDE (request_key, record_count),
+               $transform AS transform, $source AS source, $feed AS feed
+        FROM outcomes AS o JOIN (SELECT fetch_id FROM sightings WHERE is_start) USING (fetch_id)
+        WHERE o.error IS NOT NULL
+        """,
+        {"transform": transform.name, "source": transform.source, "feed": feed.name},
+    )
+    linked.emptied += _emptied(connection, transform)
+
+
+def _parsed_names(label: str, segments: list[str]) -> list[str]:
+    borrowed = sorted(name for name in parsed_segments(label) if name.startswith("borrowed-"))
+    return [*segments, *borrowed]
+
+
+def _read_outcomes(connection: duckdb.DuckDBPyConnection, label: str, segments: list[str]) -> None:
+    connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
+    files = record_files(OUTCOMES, label, _parsed_names(label, segments))
+    if files:
+        connection.execute(
+            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files)",
+            {"files": [str(path) for path in files]},
+        )
+
+
+def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> list[Emptied]:
+    """Requests whose newest version gave nothing where the one before gave rows."""
+    found = connection.execute(
+        """
+        SELECT fetch_id, url, before
+        FROM (
+            SELECT
+                o.fetch_id, o.url, o.record_count, o.error,
+                lag(o.record_count) OVER in_time AS before,
+                lead(o.fetch_id) OVER in_time AS after
+            FROM outcomes AS o JOIN sightings AS s ON s.fetch_id = o.fetch_id AND s.is_start
+            WHERE o.error IS NULL
+            WINDOW in_time AS (
+                PARTITION BY s.request_key ORDER BY s.fetched_at, s.sequence, s.fetch_id
+            )
+        )
+        WHERE record_count = 0 AND before > 0 AND after IS NULL
+        ORDER BY url
+        """
+    ).fetchall()
+    return [
+        Emptied(transform=transform.name, fetch_id=fetch_id, url=url, record_count_before=before)
+        for fetch_id, url, before in found
+    ]
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, model: type[models.Model]) -> None:
+    """Make `linked_TABLE`: for each natural key its newest record."""
+    columns = columns_of(model)
+    table = _table(model)
+    key = ", ".join(quoted_name(name) for name in columns.key)
+    names = ", ".join(quoted_name(name) for name in columns.schema.names)
+    connection.execute(
+        f"""
+        CREATE TABLE linked_{table} AS
+        SELECT {names}
+        FROM records_{table}
+        QUALIFY row_number() OVER (
+            PARTITION BY {key}
+            ORDER BY _fetched_at DESC, _sequence DESC, fetch_id DESC, _transform, _ordinal DESC
+        ) = 1
+        """
+    )
+    connection.execute(f"DROP TABLE records_{table}")
+
+
+def _hold(connection: duckdb.DuckDBPyConnection, derived: list[type[Derived]], source: str) -> None:
+    """Take out every row with a dangling foreign key, until none is left.
+
+    What remains is the largest set of rows in which every link has its target, so
+    rows that refer to each other stay.
+    """
+    connection.execute(empty_table("held", columns_of(HeldRow).schema))
+    relations = [
+        (model, relation)
+        for model in derived
+        for relation in model._meta.concrete_fields
+        if isinstance(relation, models.ForeignKey)
+    ]
+    took = True
+    while took:
+        took = False
+        for model, relation in relations:
+            took = _hold_dangling(connection, model, relation, source) or took
+
+
+def _hold_dangling(
+    connection: duckdb.DuckDBPyConnection,
+    model: type[models.Model],
+    relation: "models.ForeignKey[Any, Any]",
+    source: str,
+) -> bool:
+    table = f"linked_{_table(model)}"
+    column = quoted_name(str(relation.column))
+    target = relation.target_field
+    dangling = f"""
+        {column} IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM linked_{_table(target.model)} AS t
+            WHERE t.{quoted_name(str(target.column))} = {table}.{column}
+        )
+    """
+    key = ", ".join(f"{quoted_name(name)}::VARCHAR" for name in columns_of(model).key)
+    connection.execute(
+        f"""
+        INSERT INTO held BY NAME
+        SELECT $model AS model, to_json([{key}])::VARCHAR AS key, $field AS field,
+               {column}::VARCHAR AS target, $source AS source, fetch_id
+        FROM {table} WHERE {dangling}
+        """,
+        {"model": model._meta.label, "field": relation.name, "source": source},
+    )
+    ((deleted,),) = connection.execute(f"DELETE FROM {table} WHERE {dangling}").fetchall()
+    return bool(deleted)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, model: type[models.Model], linked: Linked
+) -> Path:
+    """Write a model's linked rows, ordered by key, as its columnar copy."""
+    columns = columns_of(model)
+    table = _table(model)
+    relation = {"reshape_quarantineentry": "quarantine", "reshape_heldrow": "held"}.get(
+        table, f"linked_{table}"
+    )
+    path = Path(settings.WAREHOUSE_DIR) / "models" / table / f"{uuid4().hex}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ", ".join(quoted_name(name) for name in columns.schema.names)
+    order = ", ".join(quoted_name(name) for name in columns.key)
+    ((linked.row_counts[table],),) = connection.execute(
+        f"COPY (SELECT {names} FROM {relation} ORDER BY {order}) TO {quoted(str(path))} "
+        f"(FORMAT parquet, COMPRESSION zstd)"
+    ).fetchall()
+    return path
+
+
+def _ranked_schema(model: type[models.Model]) -> pa.Schema:
+    given = list(record_schema(model))[: len(columns_of(model).given)]
+    return pa.schema(
+        [
+            *given,
+            pa.field("fetch_id", pa.string()),
+            pa.field("_fetched_at", pa.timestamp("us", tz="UTC")),
+            pa.field("_sequence", pa.int64()),
+            pa.field("_transform", pa.string()),
+            pa.field("_ordinal", pa.int32()),
+        ]
+    )
+
+
+def _quarantine_schema() -> pa.Schema:
+    return columns_of(QuarantineEntry).schema
+
+
+def _table(model: type[models.Model]) -> str:
+    return model._meta.db_table

@@ -1,0 +1,164 @@
+"""Load: make the serving database equal to the linked rows, writing only the difference.
+
+All tables of a source change in one transaction, so a reader sees all of the old
+rows or all of the new.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from django.conf import settings
+from django.db import DatabaseError, connection, models, transaction
+from django.utils import timezone
+
+from .difference import Comparison, Difference, is_shared, live_rows
+from .errors import LoadFailed
+from .models import ModelState, SourceState
+from .sql import duck
+from .tables import delete_rows, upsert_rows
+
+logger = logging.getLogger(__name__)
+
+Copies = Mapping[type[models.Model], Path]
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded:
+    """What a load changed."""
+
+    differences: dict[str, Difference] = field(default_factory=dict)
+    """Table → what changed in it; every loaded table is there."""
+    withheld_count: int = 0
+    """Rows that were not deleted because a segment of the source is damaged."""
+
+    @property
+    def changed_count(self) -> int:
+        return sum(difference.total for difference in self.differences.values())
+
+
+def settle(copies: dict[type[models.Model], Path]) -> set[str]:
+    """Return the tables whose rows differ from their present copy.
+
+    Where they do not differ the new copy is removed, and the present one takes its place.
+    """
+    changed = set()
+    with duck() as duckdb:
+        for model, path in copies.items():
+            present = present_copy(model)
+            if present and not Comparison(duckdb, model, path, present).difference.total:
+                path.unlink()
+                copies[model] = present
+            else:
+                changed.add(model._meta.db_table)
+    return changed
+
+
+def present_copy(model: type[models.Model]) -> Path | None:
+    """The columnar copy that equals the table as last loaded; None where there is none.
+
+    Tables that sources share (quarantine, held rows) have no copy.
+    """
+    state = ModelState.objects.filter(table=model._meta.db_table).first()
+    path = Path(settings.WAREHOUSE_DIR) / state.copy_path if state else None
+    return path if path and path.exists() else None
+
+
+def present_copies(of: Iterable[type[models.Model]]) -> dict[str, Path]:
+    """Table → its present columnar copy, for those of the models that have one."""
+    found = {model._meta.db_table: present_copy(model) for model in of}
+    return {table: path for table, path in found.items() if path}
+
+
+def load(
+    source: str,
+    copies: Copies,
+    *,
+    fingerprints: Mapping[str, str] | None = None,
+    trust_copies: bool = False,
+    may_delete: bool = True,
+    prepare: Callable[[], Iterable[str]] = tuple,
+) -> Loaded:
+    """Make each model's table equal to the rows of its Parquet file; return what changed.
+
+    With `trust_copies` a table is taken to equal its present copy and is not read; without,
+    every row is compared with the database and mended. `prepare` runs first, in the same
+    transaction, and returns the tables it made anew. Without `may_delete` no row is removed. Raises `LoadFailed`, having changed
+    nothing.
+    """
+    loaded = Loaded()
+    try:
+        with transaction.atomic(), duck() as duckdb:
+            ModelState.objects.filter(table__in=prepare()).delete()
+            for model, path in copies.items():
+                present = present_copy(model) if trust_copies else None
+                if present == path:
+                    loaded.differences[model._meta.db_table] = Difference(
+                        table=model._meta.db_table
+                    )
+                    continue
+                live = present or live_rows(connection, model, source)
+                comparison = Comparison(duckdb, model, path, live)
+                withheld = _apply(model, comparison, loaded, may_delete=may_delete)
+                _remember(source, model, None if withheld else path)
+            _advance(source, fingerprints, loaded)
+    except DatabaseError as error:
+        raise LoadFailed(
+            f"The database refused the rows of {source}: {error}. Nothing was changed. "
+            f"If the tables are not up to date, run `manage.py migrate`."
+        ) from error
+    logger.info("loaded source=%s changed=%d", source, loaded.changed_count)
+    return loaded
+
+
+def _apply(
+    model: type[models.Model], comparison: Comparison, loaded: Loaded, *, may_delete: bool
+) -> int:
+    """Write one table's difference; return how many deletions were withheld."""
+    difference = comparison.difference
+    loaded.differences[difference.table] = difference
+    withheld = 0
+    if difference.removed and may_delete:
+        delete_rows(connection, model, comparison.keys_to_delete())
+    elif difference.removed:
+        withheld, difference.removed = difference.removed, 0
+        loaded.withheld_count += withheld
+    if difference.added or difference.changed:
+        upsert_rows(connection, model, comparison.rows_to_write())
+    return withheld
+
+
+def _remember(source: str, model: type[models.Model], copy: Path | None) -> None:
+    """Note which copy the table equals now, if any."""
+    if is_shared(model):
+        return
+    table = model._meta.db_table
+    if copy is None:
+        ModelState.objects.filter(table=table).delete()
+        return
+    path = str(copy.relative_to(settings.WAREHOUSE_DIR))
+    if not ModelState.objects.filter(table=table, copy_path=path).exists():
+        ModelState.objects.update_or_create(
+            table=table,
+            defaults={
+                "source": source,
+                "copy_path": path,
+                "row_count": pq.read_metadata(copy).num_rows,
+                "changed_at": timezone.now(),
+            },
+        )
+
+
+def _advance(source: str, fingerprints: Mapping[str, str] | None, loaded: Loaded) -> None:
+    """Note that the source was replayed, and whether its data changed."""
+    state, _ = SourceState.objects.get_or_create(
+        source=source, defaults={"replayed_at": timezone.now()}
+    )
+    state.replayed_at = timezone.now()
+    if fingerprints is not None:
+        state.fingerprints = dict(fingerprints)
+    if loaded.changed_count:
+        state.data_version += 1
+    state.save()

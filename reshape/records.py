@@ -1,0 +1,207 @@
+"""Record files: what each payload says about each row, kept per transform and segment.
+
+    records/TABLE/TRANSFORM@FINGERPRINT/SEGMENT.parquet       one row per record
+    records/_outcomes/TRANSFORM@FINGERPRINT/SEGMENT.parquet   one row per payload
+
+A record file is a pure function of its segment and its transform's fingerprint,
+written once under a temporary name and renamed. The outcome file is written last:
+where it exists, the segment is parsed. It holds the quarantine: payloads whose
+`error` is not null gave no record.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.conf import settings
+from django.db import models
+
+from raw_store.payload import Payload
+
+from .columns import columns_of
+
+OUTCOMES = "_outcomes"
+OUTCOME_SCHEMA = pa.schema(
+    [
+        ("fetch_id", pa.string()),
+        ("request_key", pa.string()),
+        ("url", pa.string()),
+        ("fetched_at", pa.timestamp("us", tz="UTC")),
+        ("record_count", pa.int32()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        ("model", pa.string()),
+        ("field", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+_LINEAGE = [
+    pa.field("fetch_id", pa.string()),
+    pa.field("_request_key", pa.string()),
+    pa.field("_run_id", pa.string()),
+    pa.field("_fetched_at", pa.timestamp("us", tz="UTC")),
+    pa.field("_ordinal", pa.int32()),
+]
+_ROWS_PER_WRITE = 50_000
+
+
+def record_schema(model: type[models.Model]) -> pa.Schema:
+    """The columns of a model's record files: those a transform gives, then the lineage.
+
+    Lineage: `fetch_id` (text), `_request_key`, `_run_id`, `_fetched_at`, and `_ordinal`, the
+    record's position in its payload.
+    """
+    given = [pa.field(column.name, column.arrow) for column in columns_of(model).given]
+    return pa.schema(given + _LINEAGE)
+
+
+def records_dir(folder: str, label: str) -> Path:
+    """Where one transform's files lie; `folder` is a table or `OUTCOMES`."""
+    return Path(settings.RECORDS_DIR) / folder / label
+
+
+def parsed_segments(label: str) -> set[str]:
+    """The names of the segments that the transform `label` (NAME@FINGERPRINT) has parsed."""
+    return {path.stem for path in records_dir(OUTCOMES, label).glob("*.parquet")}
+
+
+def record_files(folder: str, label: str, segments: Iterable[str]) -> list[Path]:
+    """The files of one folder that belong to `segments`, in their order."""
+    directory = records_dir(folder, label)
+    there = {path.stem: path for path in directory.glob("*.parquet")}
+    return [there[name] for name in segments if name in there]
+
+
+def sweep_temporaries(older_than_seconds: float = 86_400) -> None:
+    """Remove what killed processes left half written."""
+    for path in Path(settings.RECORDS_DIR).glob("*/*/.*.tmp"):
+        if time.time() - path.stat().st_mtime > older_than_seconds:
+            path.unlink(missing_ok=True)
+
+
+class Reason(NamedTuple):
+    """Why a transform could not read a payload."""
+
+    error: str
+    """The exception's name."""
+    message: str
+    model: str = ""
+    field: str = ""
+    value: str = ""
+
+
+class RecordWriter:
+    """Writes the record files of one segment and one transform; all of them or none.
+
+    Leaving the context without an error makes them visible, the outcome file last.
+    """
+
+    def __init__(self, label: str, segment: str) -> None:
+        self._label = label
+        self._segment = segment
+        self._files: dict[str, _File] = {}
+        self._outcomes = self._file(OUTCOMES, OUTCOME_SCHEMA)
+        self.record_count = 0
+        self.quarantined_count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        files = [file for name, file in self._files.items() if name != OUTCOMES]
+        for file in [*files, self._outcomes]:
+            if kind is None:
+                file.publish()
+            else:
+                file.discard()
+
+    def add(self, payload: Payload, rows: list[tuple[type[models.Model], list[Any]]]) -> None:
+        """Write what a readable payload said; `rows` are models with converted values."""
+        lineage = [
+            str(payload.fetch_id),
+            payload.request_key,
+            str(payload.run_id),
+            payload.fetched_at,
+        ]
+        for ordinal, (model, values) in enumerate(rows):
+            table = model._meta.db_table
+            file = self._files.get(table) or self._file(table, record_schema(model))
+            file.append([*values, *lineage, ordinal])
+        self.record_count += len(rows)
+        self._outcome(payload, len(rows))
+
+    def quarantine(self, payload: Payload, reason: Reason) -> None:
+        """Write that the transform could not read the payload, and why."""
+        self.quarantined_count += 1
+        self._outcome(payload, 0, reason)
+
+    def _outcome(self, payload: Payload, record_count: int, reason: Reason | None = None) -> None:
+        described = [str(payload.fetch_id), payload.request_key, payload.url, payload.fetched_at]
+        problem = (
+            [_clean(text, limit) for text, limit in zip(reason, _REASON_LIMITS, strict=True)]
+            if reason
+            else [None] * len(Reason._fields)
+        )
+        self._outcomes.append([*described, record_count, *problem])
+
+    def _file(self, folder: str, schema: pa.Schema) -> "_File":
+        path = records_dir(folder, self._label) / f"{self._segment}.parquet"
+        file = self._files[folder] = _File(path, schema)
+        return file
+
+
+class _File:
+    """One Parquet file under a temporary name, written in bounded batches."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
+        self._schema = schema
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes may parse the same segment: each has its own temporary name.
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(self)}.tmp")
+        self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd")
+        self._rows: list[list[Any]] = []
+
+    def append(self, row: list[Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= _ROWS_PER_WRITE:
+            self._write()
+
+    def publish(self) -> None:
+        self._write()
+        self._writer.close()
+        self._temporary.replace(self._path)
+
+    def discard(self) -> None:
+        self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if not self._rows:
+            return
+        arrays = [
+            pa.array(values, type=field.type)
+            for field, values in zip(self._schema, zip(*self._rows, strict=True), strict=True)
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+# Characters; the columns of QuarantineEntry hold as much.
+_REASON_LIMITS = (200, 2000, 200, 200, 2000)
+
+
+def _clean(text: str, limit: int) -> str:
+    """Text that any database takes: no NUL, no half surrogate, not endless."""
+    cleaned = text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return cleaned if len(cleaned) <= limit else f"{cleaned[: limit - 1]}…"

@@ -1,0 +1,112 @@
+"""Replay: derive a source's rows again from all of the archive. No network is touched.
+
+    parse     segments → record files          only what no transform of this fingerprint has read
+    link      record files → linked rows       one Parquet file per model
+    load      linked rows → database           the difference, in one transaction
+
+Rollups are computed between link and load; `etl.walk` puts the stages together.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from raw_store.archive import Archive
+from raw_store.errors import closest_first
+from raw_store.progress import Progress
+
+from .difference import Comparison, Difference, live_rows
+from .errors import NothingToReplay
+from .fingerprint import fingerprint
+from .link import Linked, link
+from .parse import Parsed, parse_segments, payloads_to_parse
+from .registry import Transform, all_transforms, transforms_of
+from .sql import duck, quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """What a source's rows should be, and how that was found; nothing live has changed."""
+
+    parsed: Parsed
+    linked: Linked
+    fingerprints: dict[str, str]
+
+
+def derive(
+    source: str,
+    archive: Archive,
+    *,
+    as_of: datetime | None = None,
+    progress: bool = False,
+) -> Derivation:
+    """Parse what is new to the source's transforms, and link. Raises `NothingToReplay`."""
+    transforms = known_transforms(source)
+    total = payloads_to_parse(transforms, archive.url)
+    with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:
+        parsed = parse_segments(transforms, archive.url, advance=shown.advance)
+    return Derivation(
+        parsed=parsed,
+        linked=link(source, archive, as_of=as_of),
+        fingerprints={transform.name: fingerprint(transform) for transform in transforms},
+    )
+
+
+def known_transforms(source: str) -> list[Transform]:
+    """The transforms of a source, or `NothingToReplay` naming the sources that have some."""
+    transforms = transforms_of(source)
+    if not transforms:
+        known = {transform.source for transform in all_transforms()}
+        listed = ", ".join(closest_first(source, known)) or "none yet"
+        raise NothingToReplay(
+            f"There is no source {source!r} with a transform. "
+            f"Known sources, closest first: {listed}."
+        )
+    return transforms
+
+
+def differences(derivation: Derivation) -> list[Difference]:
+    """What loading the linked rows would change, per model, with samples. Changes nothing."""
+    found = []
+    with duck() as duckdb:
+        for model, path in derivation.linked.copies.items():
+            live = live_rows(connection, model, derivation.linked.source)
+            found.append(Comparison(duckdb, model, path, live).describe())
+    return found
+
+
+def write_into(derivation: Derivation, file: Path) -> dict[str, int]:
+    """Write the linked rows into a new DuckDB file, a table per model; return rows per table.
+
+    Raises `FileExistsError`: a file is never overwritten.
+    """
+    if file.exists():
+        raise FileExistsError(f"{file} exists already. Name a new file, or remove that one.")
+    with duck(file) as duckdb:
+        for model, path in derivation.linked.copies.items():
+            duckdb.execute(
+                f"CREATE TABLE {model._meta.db_table} AS "
+                f"SELECT * FROM read_parquet({quoted(str(path))})"
+            )
+    return dict(derivation.linked.row_counts)
+
+
+def discard(derivation: Derivation) -> None:
+    """Remove the linked rows' files of a derivation that is not loaded."""
+    for path in derivation.linked.copies.values():
+        path.unlink(missing_ok=True)
+
+
+def as_json(difference: Difference) -> dict[str, Any]:
+    """A difference as plain values, for `--json`."""
+    return {
+        "table": difference.table,
+        "added": difference.added,
+        "changed": difference.changed,
+        "removed": difference.removed,
+        "changed_by_column": difference.changed_by_column,
+        "samples": difference.samples,
+    }

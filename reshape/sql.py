@@ -1,0 +1,66 @@
+"""DuckDB as this stage uses it: the connection, types and quoting."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from django.conf import settings
+
+MEMORY_LIMIT = "600MB"
+"""DuckDB spills to disk beyond it."""
+
+
+@contextmanager
+def duck(file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection, in memory or on a file, in UTC, that spills to the home folder."""
+    spill = Path(settings.ROOTCELLAR_HOME) / "tmp"
+    spill.mkdir(exist_ok=True)
+    connection = duckdb.connect(str(file) if file else ":memory:")
+    try:
+        # Django sets the process's time zone, which DuckDB would adopt.
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = {quoted(str(spill))}")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET preserve_insertion_order = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def empty_table(name: str, schema: pa.Schema) -> str:
+    """The statement that makes an empty table with these columns."""
+    columns = ", ".join(f"{quoted_name(f.name)} {duck_type(f.type)}" for f in schema)
+    return f"CREATE OR REPLACE TABLE {name} ({columns})"
+
+
+def duck_type(arrow: pa.DataType) -> str:
+    """The DuckDB type of an Arrow column."""
+    if pa.types.is_decimal(arrow):
+        return f"DECIMAL({arrow.precision}, {arrow.scale})"
+    return _DUCK_TYPES[arrow]
+
+
+_DUCK_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+    pa.date32(): "DATE",
+    pa.time64("us"): "TIME",
+    pa.binary(): "BLOB",
+}
+
+
+def quoted(text: str) -> str:
+    """A SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """A SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,236 @@
+"""Tables of the serving database, read and written in bulk on Django's own connection.
+
+Reading gives Arrow with the model's columns; writing applies a difference. This is the
+only place where rows of derived models are written. Values pass as each database keeps
+them, column by column, and equal those that Django itself would write.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from .columns import canonical_json, columns_of
+
+ROWS_PER_BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The part of a shared table that belongs to one source."""
+
+    column: str
+    value: str
+
+
+def read_table(
+    connection: BaseDatabaseWrapper, model: type[models.Model], scope: Scope | None = None
+) -> pa.RecordBatchReader:
+    """The rows of a model's table as Arrow, in batches, in no particular order."""
+    schema = columns_of(model).schema
+    kinds = _kinds(model)
+    read = _FROM_SQLITE if connection.vendor == "sqlite" else _FROM_POSTGRESQL
+    quote = connection.ops.quote_name
+    # An expression has no declared type, so SQLite's driver converts nothing row by row.
+    selected = ", ".join(
+        f"CAST({quote(name)} AS TEXT)"
+        if connection.vendor == "sqlite" and kind in _SQLITE_TEXT
+        else quote(name)
+        for name, kind in zip(schema.names, kinds, strict=True)
+    )
+    where = f" WHERE {quote(scope.column)} = %s" if scope else ""
+    query = f"SELECT {selected} FROM {quote(model._meta.db_table)}{where}"
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(query, [scope.value] if scope else [])
+            while rows := cursor.fetchmany(ROWS_PER_BATCH):
+                arrays = [
+                    read.get(kind, _plain)(values, field.type)
+                    for kind, field, values in zip(
+                        kinds, schema, zip(*rows, strict=True), strict=True
+                    )
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def delete_rows(
+    connection: BaseDatabaseWrapper, model: type[models.Model], keys: pa.RecordBatchReader
+) -> None:
+    """Delete the rows with these keys; `keys` has the primary key's columns."""
+    quote = connection.ops.quote_name
+    where = " AND ".join(f"{quote(name)} = %s" for name in keys.schema.names)
+    with connection.cursor() as cursor:
+        for rows in _parameters(connection, model, keys):
+            cursor.executemany(f"DELETE FROM {quote(model._meta.db_table)} WHERE {where}", rows)
+
+
+def upsert_rows(
+    connection: BaseDatabaseWrapper, model: type[models.Model], rows: pa.RecordBatchReader
+) -> None:
+    """Insert these rows; where their key exists already, make that row equal to them."""
+    quote = connection.ops.quote_name
+    key = columns_of(model).key
+    table = quote(model._meta.db_table)
+    names = ", ".join(quote(name) for name in rows.schema.names)
+    others = [quote(name) for name in rows.schema.names if name not in key]
+    settings = ", ".join(f"{name} = excluded.{name}" for name in others)
+    conflict = (
+        f"ON CONFLICT ({', '.join(quote(name) for name in key)}) "
+        f"DO {f'UPDATE SET {settings}' if others else 'NOTHING'}"
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            staged = quote(f"staged_{uuid4().hex}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table}) ON COMMIT DROP")
+            with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(_postgresql_types(connection, model, rows.schema.names))
+                for batch in _parameters(connection, model, rows):
+                    for row in batch:
+                        copy.write_row(row)
+            cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged} {conflict}")
+            cursor.execute(f"DROP TABLE {staged}")
+        else:
+            holes = ", ".join(["%s"] * len(rows.schema.names))
+            insert = f"INSERT INTO {table} ({names}) VALUES ({holes}) {conflict}"
+            for batch in _parameters(connection, model, rows):
+                cursor.executemany(insert, batch)
+
+
+def _parameters(
+    connection: BaseDatabaseWrapper, model: type[models.Model], rows: pa.RecordBatchReader
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows as the database's driver takes them, in batches."""
+    kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
+    write = _TO_SQLITE if connection.vendor == "sqlite" else _TO_POSTGRESQL
+    for batch in rows:
+        columns = [
+            write.get(kind_of[name], pa.Array.to_pylist)(column)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield list(zip(*columns, strict=True))
+
+
+def _kinds(model: type[models.Model]) -> list[str]:
+    """Per column of the model's schema, the kind of field that decides how it is stored."""
+    kinds = []
+    for field in model._meta.concrete_fields:
+        while isinstance(field, models.ForeignKey):
+            field = field.target_field
+        kinds.append(next((kind for types, kind in _KINDS if isinstance(field, types)), "as it is"))
+    return kinds
+
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (models.DateTimeField, "time"),
+    (models.DateField, "date"),
+    (models.TimeField, "time of day"),
+    (models.DecimalField, "decimal"),
+    (models.UUIDField, "uuid"),
+    (models.BooleanField, "boolean"),
+    (models.JSONField, "json"),
+)
+_SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
+
+Read = Callable[[Sequence[Any], pa.DataType], pa.Array]
+Write = Callable[[pa.Array], list[Any]]
+
+
+def _plain(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array(values, arrow)
+
+
+def _read_text(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.string()).cast(arrow)
+
+
+def _read_time(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    # SQLite holds UTC without saying so.
+    return pc.assume_timezone(pa.array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
+
+
+def _read_decimal(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    step = Decimal(1).scaleb(-arrow.scale)
+    return pa.array([v if v is None else Decimal(v).quantize(step) for v in values], arrow)
+
+
+def _read_hex(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else str(UUID(v)) for v in values], arrow)
+
+
+def _read_uuid(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else str(v) for v in values], arrow)
+
+
+def _read_boolean(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else bool(v) for v in values], arrow)
+
+
+def _read_json(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else canonical_json(orjson.loads(v)) for v in values], arrow)
+
+
+def _write_text(column: pa.Array) -> list[Any]:
+    return list(column.cast(pa.string()).to_pylist())
+
+
+def _write_time(column: pa.Array) -> list[Any]:
+    text = column.cast(pa.timestamp("us")).cast(pa.string())
+    # Django leaves a fraction of zero away; SQLite compares times as text.
+    return list(pc.replace_substring_regex(text, r"\.000000$", "").to_pylist())
+
+
+def _write_time_of_day(column: pa.Array) -> list[Any]:
+    return [v if v is None else str(v) for v in column.to_pylist()]
+
+
+def _write_hex(column: pa.Array) -> list[Any]:
+    return list(pc.replace_substring(column, "-", "").to_pylist())
+
+
+def _write_uuid(column: pa.Array) -> list[Any]:
+    return [v if v is None else UUID(v) for v in column.to_pylist()]
+
+
+def _write_json(column: pa.Array) -> list[Any]:
+    return [v if v is None else orjson.loads(v) for v in column.to_pylist()]
+
+
+_FROM_SQLITE: dict[str, Read] = {
+    "time": _read_time,
+    "date": _read_text,
+    "time of day": _read_text,
+    "decimal": _read_decimal,
+    "uuid": _read_hex,
+    "boolean": _read_boolean,
+    "json": _read_json,
+}
+_FROM_POSTGRESQL: dict[str, Read] = {"uuid": _read_uuid, "json": _read_json}
+_TO_SQLITE: dict[str, Write] = {
+    "time": _write_time,
+    "date": _write_text,
+    "time of day": _write_time_of_day,
+    "decimal": _write_text,
+    "uuid": _write_hex,
+}
+_TO_POSTGRESQL: dict[str, Write] = {"uuid": _write_uuid, "json": _write_json}
+
+
+def _postgresql_types(
+    connection: BaseDatabaseWrapper, model: type[models.Model], names: Sequence[str]
+) -> list[str]:
+    """The types of these columns without their length or precision, as COPY needs them."""
+    types = {
+        field.column: str(field.db_type(connection)).partition("(")[0]
+        for field in model._meta.concrete_fields
+    }
+    return [types[name] for name in names]

@@ -1,0 +1,150 @@
+"""Versions of a request and which of them are current: queries over the fetches of a feed.
+
+A fetch *judges* its request when it is a version (2xx, a 304, or an import that
+recorded no status; whole and without error) or says that it is gone (404, 410).
+Any other fetch changes nothing. A version starts where the digest differs from
+that of the fetch judged before it, or follows a "gone"; later fetches with the same
+digest only extend its life. A version is known by the fetch that starts it.
+
+Order is always time first: `fetched_at`, then `sequence`, then `fetch_id`.
+"""
+
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+
+from raw_store.feeds import Feed
+
+_SIGHTINGS = """
+CREATE OR REPLACE TEMP TABLE sightings AS
+WITH judged AS (
+    SELECT
+        *,
+        CASE
+            WHEN status IN (404, 410) THEN 'gone'
+            WHEN error IS NULL AND truncated IS NULL AND body_digest IS NOT NULL
+                AND (status BETWEEN 200 AND 299 OR status = 304 OR status IS NULL)
+                THEN 'version'
+        END AS verdict
+    FROM captures
+    WHERE fetched_at <= $as_of
+),
+compared AS (
+    SELECT
+        *,
+        verdict = 'version' AND (
+            lag(verdict) OVER in_time IS DISTINCT FROM 'version'
+            OR lag(body_digest) OVER in_time IS DISTINCT FROM body_digest
+        ) AS is_start
+    FROM judged
+    WHERE verdict IS NOT NULL
+    WINDOW in_time AS (PARTITION BY request_key ORDER BY fetched_at, sequence, fetch_id)
+)
+SELECT
+    request_key,
+    run_id,
+    fetch_id,
+    fetched_at,
+    sequence,
+    verdict,
+    is_start,
+    has_body,
+    payload_id,
+    url,
+    CASE WHEN verdict = 'version' THEN
+        last_value(CASE WHEN is_start THEN fetch_id END IGNORE NULLS) OVER (
+            PARTITION BY request_key ORDER BY fetched_at, sequence, fetch_id
+            ROWS UNBOUNDED PRECEDING
+        )
+    END AS version_id
+FROM compared
+"""
+
+# The runs that are complete in the archive as it stood: nothing of them came later.
+_COMPLETE_RUNS = """
+SELECT run_id, max(fetched_at) AS ended_at
+FROM captures
+GROUP BY run_id
+HAVING bool_and(run_is_complete) AND max(fetched_at) <= $as_of
+"""
+
+_ELIGIBLE = {
+    "latest": "SELECT * FROM sightings",
+    "run": f"""
+        WITH complete AS ({_COMPLETE_RUNS}),
+        newest AS (SELECT run_id FROM complete ORDER BY ended_at DESC, run_id DESC LIMIT 1)
+        SELECT sightings.*
+        FROM sightings SEMI JOIN complete USING (run_id)
+        WHERE request_key IN (
+            SELECT request_key FROM captures WHERE run_id = (SELECT run_id FROM newest)
+        )
+    """,
+}
+
+_ALL = """
+SELECT DISTINCT version_id FROM sightings WHERE verdict = 'version'
+"""
+
+# The newest sighting of each request that the transform can read, unless it is gone since.
+_NEWEST = """
+SELECT version_id
+FROM ({eligible}) AS eligible
+WHERE verdict = 'gone' OR version_id IN (SELECT fetch_id FROM outcomes WHERE error IS NULL)
+QUALIFY row_number() OVER (
+    PARTITION BY request_key ORDER BY fetched_at DESC, sequence DESC, fetch_id DESC
+) = 1 AND verdict = 'version'
+"""
+
+FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def find_versions(
+    connection: duckdb.DuckDBPyConnection, captures: pa.Table, as_of: datetime | None
+) -> None:
+    """Make the temporary tables `captures` and `sightings` of one feed.
+
+    `captures` is `Archive.captures(feed)`. `sightings` has a row per judging fetch, with
+    the `version_id` it saw (null where gone) and whether it `is_start` of that version.
+    """
+    connection.register("captures_arrow", captures)
+    connection.execute("CREATE OR REPLACE TEMP TABLE captures AS SELECT * FROM captures_arrow")
+    connection.unregister("captures_arrow")
+    connection.execute(_SIGHTINGS, {"as_of": as_of or FOREVER})
+
+
+def find_current(connection: duckdb.DuckDBPyConnection, feed: Feed, as_of: datetime | None) -> None:
+    """Make the temporary table `current`: the versions that count for a transform of `feed`.
+
+    Reads `sightings` and `outcomes` (the transform's outcome per fetch). Columns:
+    `fetch_id`, `fetched_at`, `sequence`, those of the fetch that starts the version.
+    """
+    if feed.current == "all":
+        chosen, parameters = _ALL, {}
+    else:
+        chosen = _NEWEST.format(eligible=_ELIGIBLE[feed.current])
+        parameters = {"as_of": as_of or FOREVER} if feed.current == "run" else {}
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE current AS
+        SELECT fetch_id, fetched_at, sequence
+        FROM sightings
+        WHERE is_start AND fetch_id IN ({chosen})
+        """,
+        parameters,
+    )
+
+
+def borrowed_versions(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Fetch ids of versions whose body another fetch holds and that `outcomes` lacks.
+
+    An older history archived later turns a revisit into the start of a version.
+    """
+    found = connection.execute(
+        """
+        SELECT fetch_id FROM sightings
+        WHERE is_start AND NOT has_body AND fetch_id NOT IN (SELECT fetch_id FROM outcomes)
+        ORDER BY fetched_at, sequence, fetch_id
+        """
+    ).fetchall()
+    return [fetch_id for (fetch_id,) in found]

@@ -1,0 +1,7 @@
+-- Loans per day.
+SELECT
+    day,
+    sum(loan_count)::BIGINT AS loan_count
+FROM sample_loan
+GROUP BY ALL
+ORDER BY day
