@@ -1,5 +1,12 @@
+import logging
+
 from django.apps import AppConfig
 
 
 class IngestConfig(AppConfig):
     name = "ingest"
+
+    def ready(self) -> None:
+        # At INFO and DEBUG they log addresses and headers with the secrets still in them.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,6 +3,8 @@
 A source handles failures with these names and never imports the HTTP client.
 """
 
+from datetime import datetime
+
 
 class IngestError(Exception):
     """The root of this stage's errors."""
@@ -27,6 +29,10 @@ class StatusUnexpected(FetchFailed):
 
 class HostUnavailable(FetchFailed):
     """A host asked for a longer pause than a run waits for."""
+
+    def __init__(self, message: str, *, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class ExtractorFailed(IngestError):

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from weakref import WeakKeyDictionary
 
 from .errors import HostUnavailable
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+HOST_CONCURRENCY = 8
 _PAUSES_HOST = frozenset({429, 503})
 
 
@@ -66,13 +68,30 @@ class HostPace:
 
     async def _wait(self, ceiling: float) -> None:
         while (remaining := self._remaining()) > 0:
-            if remaining > ceiling:
+            if remaining > ceiling and self.not_before:
                 raise HostUnavailable(
                     f"{self.host} asked for no requests before {self.not_before:%Y-%m-%d %H:%M:%S} "
                     f"UTC, {remaining:,.0f} s from now; a run waits {ceiling:,.0f} s at most. "
-                    "Run the feed again after that time."
+                    "Run the feed again after that time.",
+                    until=self.not_before,
                 )
             await asyncio.sleep(remaining)
+
+    def note(
+        self, status: int | None, headers: Mapping[str, str], attempt: int, patience: Patience
+    ) -> float | None:
+        """Learn how a fetch ended; return the seconds of pause the host is owed, if any."""
+        if status is not None and status not in RETRIED:
+            self.consecutive_failures = 0
+            return None
+        self.consecutive_failures += 1
+        now = datetime.now(UTC)
+        pause = None if status is None else pause_asked(status, headers, now)
+        if pause is None and status in _PAUSES_HOST:
+            pause = patience.backoff(max(attempt, self.consecutive_failures))
+        if pause:
+            self.park(now + timedelta(seconds=pause))
+        return pause or None
 
     def _remaining(self) -> float:
         if self.not_before is None:
@@ -81,17 +100,37 @@ class HostPace:
 
 
 class Paces:
-    """The pace of every host this process talks to."""
+    """The pace of every host, and its memory in the database."""
 
-    def __init__(self, *, concurrency: int = 8) -> None:
+    def __init__(self, *, concurrency: int = HOST_CONCURRENCY) -> None:
         self._concurrency = concurrency
         self._hosts: dict[str, HostPace] = {}
 
-    def of(self, host: str) -> HostPace:
-        """The one pace of `host` (with its port, if the address gives one)."""
-        if host not in self._hosts:
-            self._hosts[host] = HostPace(host, concurrency=self._concurrency)
-        return self._hosts[host]
+    async def of(self, host: str, *, refresh: bool = False) -> HostPace:
+        """The one pace of `host`; `refresh` reads again what was promised to it."""
+        from .models import HostState
+
+        pace = self._hosts.setdefault(host, HostPace(host, concurrency=self._concurrency))
+        if refresh and (state := await HostState.objects.filter(host=host).afirst()):
+            pace.park(state.not_before)
+        return pace
+
+    async def remember(self, pace: HostPace, reason: str) -> None:
+        """Keep a host's pause beyond the life of this process."""
+        from .models import HostState
+
+        if pace.not_before is not None:
+            await HostState.objects.aupdate_or_create(
+                host=pace.host, defaults={"not_before": pace.not_before, "reason": reason}
+            )
+
+
+_shared: "WeakKeyDictionary[asyncio.AbstractEventLoop, Paces]" = WeakKeyDictionary()
+
+
+def shared_paces() -> Paces:
+    """The paces that all extractors of the running event loop share."""
+    return _shared.setdefault(asyncio.get_running_loop(), Paces())
 
 
 def pause_asked(status: int, headers: Mapping[str, str], now: datetime) -> float | None:
@@ -109,22 +148,6 @@ def pause_asked(status: int, headers: Mapping[str, str], now: datetime) -> float
     if until is None:
         return None
     return max(0.0, (until - (_http_date(headers.get("date", "")) or now)).total_seconds())
-
-
-def note(
-    pace: HostPace, status: int | None, headers: Mapping[str, str], attempt: int, patience: Patience
-) -> None:
-    """Tell a host's pace how a fetch ended: after a failure it may have to wait, never hurry."""
-    if status is not None and status not in RETRIED:
-        pace.consecutive_failures = 0
-        return
-    pace.consecutive_failures += 1
-    now = datetime.now(UTC)
-    pause = None if status is None else pause_asked(status, headers, now)
-    if pause is None and status in _PAUSES_HOST:
-        pause = patience.backoff(max(attempt, pace.consecutive_failures))
-    if pause:
-        pace.park(now + timedelta(seconds=pause))
 
 
 def _http_date(value: str) -> datetime | None:

@@ -1,0 +1,90 @@
+"""Models of this stage: runs, the state of each feed, watermarks, and what hosts asked for."""
+
+from django.db import models
+
+from raw_store.ids import new_id
+
+
+class Outcome(models.TextChoices):
+    """How a run ended."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Run(models.Model):
+    """One execution of one extractor."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feed = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField()
+    """When its process was last seen alive."""
+    outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.RUNNING)
+    payload_count = models.BigIntegerField(default=0)
+    """Payloads acknowledged: sealed and in the index."""
+    received_bytes = models.BigIntegerField(default=0)
+    """Bytes of bodies as transferred, over all attempts."""
+    failure_count = models.BigIntegerField(default=0)
+    """Fetches that ended in an error or an error status, those repeated with success included."""
+    error = models.TextField(blank=True)
+    """Why it failed, in one sentence."""
+    traceback = models.TextField(blank=True)
+    resume_at = models.DateTimeField(null=True)
+    """Not before this moment will the host answer again."""
+    machine = models.CharField(max_length=200)
+    pid = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["feed", "-started_at"]),
+            models.Index(fields=["outcome"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.feed} {self.started_at:%Y-%m-%d %H:%M:%S}: {self.outcome}"
+
+
+class FeedStatus(models.Model):
+    """Where a feed stands: its last run, and when the next one is due."""
+
+    feed = models.CharField(primary_key=True, max_length=200)
+    next_run_at = models.DateTimeField(null=True)
+    """Null when it runs by hand only, or the scheduler has not seen it yet."""
+    last_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
+    last_complete_at = models.DateTimeField(null=True)
+    consecutive_failures = models.IntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    """Empty after a complete run."""
+
+    def __str__(self) -> str:
+        return f"{self.feed}: next run {self.next_run_at or 'by hand'}"
+
+
+class Watermark(models.Model):
+    """How far a feed, or one partition of it, has been fetched. Never ahead of what is sealed."""
+
+    pk = models.CompositePrimaryKey("feed", "partition")
+    feed = models.CharField(max_length=200)
+    partition = models.CharField(max_length=500)
+    value = models.JSONField(null=True)
+    run_id = models.UUIDField()
+    advanced_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.feed} {self.partition}: {self.value}"
+
+
+class HostState(models.Model):
+    """What a host asked for, kept so that a restart does not forget it."""
+
+    host = models.CharField(primary_key=True, max_length=300)
+    """With its port, where the address gives one."""
+    not_before = models.DateTimeField()
+    reason = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return f"{self.host}: nothing before {self.not_before}"

@@ -1,0 +1,277 @@
+"""Runs: one execution of one extractor, from its first request to its recorded outcome."""
+
+import asyncio
+import functools
+import logging
+import os
+import socket
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import F
+
+from raw_store.archive import Archive
+from raw_store.errors import ArchiveError
+from raw_store.payload import Payload
+from raw_store.writer import Writer
+
+from . import registry
+from .client import Client
+from .errors import HostUnavailable, IngestError
+from .models import FeedStatus, Outcome, Run, Watermark
+from .pace import Patience, shared_paces
+from .redact import Redactor
+from .transport import ArchivingTransport
+from .uncancelled import uncancelled
+
+logger = logging.getLogger(__name__)
+
+OnArchived = Callable[[Payload], None]
+
+_HEARTBEAT = 15.0
+_DEAD_AFTER = timedelta(minutes=2)
+
+_running_here: set[UUID] = set()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ledger:
+    """What a run did so far, on its way into the transactions that acknowledge it."""
+
+    run: Run
+    writer: Writer
+    progress: OnArchived | None
+    received_bytes: int = 0
+    failure_count: int = 0
+    watermarks: dict[str, Any] = field(default_factory=dict)
+    _recorded: int = 0
+
+    def archived(self, payload: Payload) -> None:
+        self.received_bytes += payload.encoded_size or 0
+        status = payload.status or 0
+        self.failure_count += bool(payload.error or (status >= 400 and status not in (404, 410)))
+        if self.progress:
+            self.progress(payload)
+
+    def advance(self, partition: str, value: Any) -> None:
+        self.watermarks[partition] = value
+
+    def at_seal(self) -> Callable[[], None] | None:
+        """The work for the transaction that acknowledges the rows pending now, and no others."""
+        count = self.writer.count + self.writer.pending
+        watermarks, self.watermarks = self.watermarks, {}
+        if count == self._recorded and not watermarks:
+            return None
+        self._recorded = count
+        values: dict[str, Any] = {"payload_count": count, "received_bytes": self.received_bytes}
+        values |= {"failure_count": self.failure_count, "heartbeat_at": datetime.now(UTC)}
+        return functools.partial(_record_progress, self.run, values, watermarks)
+
+
+async def run_feed(
+    name: str,
+    archive: Archive,
+    *,
+    progress: OnArchived | None = None,
+    patience: Patience | None = None,
+    inner: httpx.AsyncBaseTransport | None = None,
+) -> Run:
+    """Fetch one feed and archive every response it gave.
+
+    The outcome is in the run that is returned: an extractor's failure is recorded there, not
+    raised. A cancelled run is sealed, recorded as interrupted, and the cancellation raised.
+    `progress` is called with each archived payload. `inner` replaces the network.
+    """
+    extractor = registry.get(name)
+    await sync_to_async(mark_interrupted)(name)
+    run = await sync_to_async(_begin)(name)
+    redactor = Redactor(settings.SECRET_KEY)
+    try:
+        async with _heartbeat(run), archive.writer(name, run.id) as writer:
+            ledger = _Ledger(run=run, writer=writer, progress=progress)
+            writer.on_seal = ledger.at_seal
+            transport = ArchivingTransport(
+                inner or httpx.AsyncHTTPTransport(verify=_ssl_context()),
+                extractor=extractor,
+                run_id=run.id,
+                archive=archive,
+                writer=writer,
+                redactor=redactor,
+                paces=shared_paces(),
+                patience=patience or Patience(),
+                on_archived=ledger.archived,
+            )
+            async with Client(
+                transport,
+                redactor=redactor,
+                timeout=extractor.timeout,
+                patience=patience or Patience(),
+                watermarks=await sync_to_async(_watermarks)(name),
+                advance=ledger.advance,
+            ) as client:
+                await extractor.function(client)
+            await writer.seal(complete=True, in_transaction=lambda: _end(run, Outcome.COMPLETE))
+    except asyncio.CancelledError:
+        await uncancelled(sync_to_async(_end)(run, Outcome.INTERRUPTED))
+        raise
+    except Exception as error:
+        await uncancelled(sync_to_async(_end)(run, Outcome.FAILED, error, redactor))
+    finally:
+        _running_here.discard(run.id)
+    await run.arefresh_from_db()
+    return run
+
+
+def mark_interrupted(feed: str | None = None) -> int:
+    """Mark as interrupted the runs, of `feed` or of all, whose process is dead; return how many."""
+    running = Run.objects.filter(outcome=Outcome.RUNNING)
+    found = [run for run in (running.filter(feed=feed) if feed else running) if not _is_alive(run)]
+    for run in found:
+        logger.warning("run interrupted feed=%s run=%s: its process is gone", run.feed, run.id)
+        _end(run, Outcome.INTERRUPTED)
+    return len(found)
+
+
+def _begin(feed: str) -> Run:
+    now = datetime.now(UTC)
+    run = Run(
+        feed=feed,
+        started_at=now,
+        heartbeat_at=now,
+        machine=socket.gethostname(),
+        pid=os.getpid(),
+    )
+    with transaction.atomic():
+        run.save(force_insert=True)
+        FeedStatus.objects.update_or_create(feed=feed, defaults={"last_run": run})
+    _running_here.add(run.id)
+    return run
+
+
+def _end(
+    run: Run,
+    outcome: Outcome,
+    error: BaseException | None = None,
+    redactor: Redactor | None = None,
+) -> None:
+    """Record how a run ended; for a complete one, in the transaction of its last segment."""
+    now = datetime.now(UTC)
+    message = trace = ""
+    if error is not None and redactor is not None:
+        message = redactor.scrub(describe(error))
+        trace = redactor.scrub("".join(traceback.format_exception(error)))
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(
+            outcome=outcome,
+            finished_at=now,
+            error=message,
+            traceback=trace,
+            resume_at=_resume_at(error),
+        )
+        status = FeedStatus.objects.filter(feed=run.feed)
+        if outcome is Outcome.COMPLETE:
+            status.update(last_complete_at=now, consecutive_failures=0, last_error="")
+        elif outcome is Outcome.FAILED:
+            status.update(consecutive_failures=F("consecutive_failures") + 1, last_error=message)
+    seconds = (now - run.started_at).total_seconds()
+    level = logging.WARNING if outcome is Outcome.FAILED else logging.INFO
+    logger.log(
+        level,
+        "run ended feed=%s run=%s outcome=%s seconds=%.1f %s",
+        run.feed,
+        run.id,
+        outcome.value,
+        seconds,
+        message,
+    )
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, in one sentence: the first error of a group, its kind unless it is ours."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, IngestError | ArchiveError):
+        return str(error)
+    return f"The extractor raised {type(error).__name__}: {error}"
+
+
+def _resume_at(error: BaseException | None) -> datetime | None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error.until if isinstance(error, HostUnavailable) else None
+
+
+def _record_progress(run: Run, values: dict[str, Any], watermarks: dict[str, Any]) -> None:
+    Run.objects.filter(pk=run.pk).update(**values)
+    Watermark.objects.bulk_create(
+        [
+            Watermark(
+                feed=run.feed,
+                partition=partition,
+                value=value,
+                run_id=run.pk,
+                advanced_at=values["heartbeat_at"],
+            )
+            for partition, value in watermarks.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["feed", "partition"],
+        update_fields=["value", "run_id", "advanced_at"],
+    )
+
+
+def _watermarks(feed: str) -> dict[str, Any]:
+    return dict(Watermark.objects.filter(feed=feed).values_list("partition", "value"))
+
+
+def _is_alive(run: Run) -> bool:
+    if datetime.now(UTC) - run.heartbeat_at > _DEAD_AFTER:
+        return False
+    if run.machine != socket.gethostname():
+        return True
+    if run.pid == os.getpid():
+        return run.pk in _running_here
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@asynccontextmanager
+async def _heartbeat(run: Run) -> AsyncIterator[None]:
+    """Say every few seconds that the run's process lives."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT)
+            try:
+                await Run.objects.filter(pk=run.pk).aupdate(heartbeat_at=datetime.now(UTC))
+            except DatabaseError as error:
+                # The next beat may succeed; what matters is sealed in transactions that raise.
+                logger.warning("heartbeat not recorded run=%s: %s", run.pk, error)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    # Reading the certificates takes longer than many a run.
+    return httpx.create_ssl_context()
