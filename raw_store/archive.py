@@ -8,7 +8,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pyarrow as pa
@@ -17,9 +17,12 @@ from django.conf import settings
 from . import segments
 from .captures import Captures
 from .errors import PayloadNotFound, SegmentCorrupt
+from .files import GRACE
 from .models import Segment
 from .open_segment import SealLimits
 from .payload import Payload
+from .upkeep import Collected, Reindexed, gc, reindex
+from .verification import SegmentReport, verify
 from .writer import SyncWriter, Writer
 
 OnDamaged = Callable[[SegmentCorrupt], None]
@@ -165,6 +168,18 @@ class Archive:
         with self._lock:
             captures = self._captures.setdefault(feed, Captures(self.url))
             return captures.table(self.segments(feed), on_damaged)
+
+    def verify(self, feed: str | None = None) -> Iterator[SegmentReport]:
+        """Recompute every digest; see `raw_store.verification.verify`."""
+        return verify(self, feed)
+
+    def reindex(self, *, advance: Callable[[int], None] | None = None) -> Reindexed:
+        """Rebuild the index from the files alone; see `raw_store.upkeep.reindex`."""
+        return reindex(self.url, advance=advance)
+
+    def gc(self, *, grace: timedelta = GRACE, dry_run: bool = False) -> Collected:
+        """Clear up after writers that were killed; see `raw_store.upkeep.gc`."""
+        return gc(self.url, grace=grace, dry_run=dry_run)
 
     def _find(
         self, fetch_ids: Iterable[UUID], *, bodies: bool, on_damaged: OnDamaged | None

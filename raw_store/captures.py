@@ -71,6 +71,8 @@ class Captures:
         for segment in segments:
             if segment.name in self._names:
                 continue
+            if segment.complete_runs != "*":
+                self._complete.update(segment.complete_runs)
             try:
                 table = self._read(segment)
             except SegmentCorrupt as error:
@@ -82,8 +84,6 @@ class Captures:
             self._names.add(segment.name)
             if segment.complete_runs == "*":
                 self._complete.update(table["run_id"].unique().to_pylist())
-            else:
-                self._complete.update(segment.complete_runs)
         if new:
             self._rows = _deduplicated(pa.concat_tables([self._rows, *new]))
         complete = pc.is_in(self._rows["run_id"], pa.array(sorted(self._complete), pa.string()))

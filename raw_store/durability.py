@@ -35,20 +35,23 @@ TEMPORARY_SUFFIX = ".tmp"
 @lru_cache(maxsize=16)
 def open_folder(url: str) -> tuple[fs.FileSystem, str]:
     """The file system of an archive address, and the path of the archive in it."""
-    if "://" not in url:
+    if is_local(url):
         return fs.LocalFileSystem(), str(Path(url).absolute())
     try:
         filesystem, root = fs.FileSystem.from_uri(url)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise ArchiveError(
-            f"ARCHIVE_URL {url!r} is neither a folder nor an s3:// address: {error}"
-        ) from None
+        raise ArchiveError(f"ARCHIVE_URL {url!r} is no address of a store: {error}") from None
     return filesystem, str(root).rstrip("/")
 
 
 def is_local(url: str) -> bool:
-    """Whether the archive is a folder of this machine."""
-    return isinstance(open_folder(url)[0], fs.LocalFileSystem)
+    """Whether the archive is a folder of this machine. Raises `ArchiveError` for no address."""
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme != "s3":
+        raise ArchiveError(
+            f"ARCHIVE_URL {url!r} is neither a folder nor an s3://bucket/prefix address."
+        )
+    return not separator
 
 
 def write_file(url: str, path: str, write: Callable[[BinaryIO | pa.NativeFile], None]) -> int:

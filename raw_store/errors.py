@@ -24,6 +24,10 @@ class PayloadInvalid(ArchiveError):
     """A payload that no archive row can hold, or of another feed than the writer's."""
 
 
+class ImportRefused(ArchiveError):
+    """A file to import is not what it should be; nothing of the named line was archived."""
+
+
 class PayloadNotFound(ArchiveError):
     """No archived payload has this fetch id."""
 

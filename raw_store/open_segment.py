@@ -130,7 +130,11 @@ class OpenSegment:
             return _revisit(payload, confirmed)
         if judge_payload(payload) == "version":
             for latest in reversed(known):
-                if latest.body_digest == payload.body_digest:
+                # The holder itself, appended again, keeps its body.
+                if (
+                    latest.body_digest == payload.body_digest
+                    and latest.payload_id != payload.fetch_id
+                ):
                     return _revisit(payload, latest)
         holder = payload.fetch_id if payload.body is not None else payload.payload_id
         return dataclasses.replace(payload, payload_id=holder)
@@ -175,6 +179,9 @@ def _check_storable(row: Payload) -> None:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: fetched_at has no time zone.")
     if row.status is not None and not 0 <= row.status < 1000:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: {row.status} is no HTTP status.")
+    for name, limit in (("sequence", 63), ("attempt", 31), ("elapsed_ms", 63)):
+        if abs(getattr(row, name) or 0) >= 1 << limit:
+            raise PayloadInvalid(f"Fetch {row.fetch_id}: {name} is out of range.")
     try:
         for value in vars(row).values():
             if isinstance(value, str):

@@ -81,15 +81,20 @@ def latest_of(payload: Payload) -> Latest | None:
     return Latest(
         feed=payload.feed,
         request_key=payload.request_key,
-        url=payload.url,
+        url=payload.url.replace("\0", "%00"),
         fetch_id=payload.fetch_id,
         payload_id=payload.payload_id,
         body_digest=payload.body_digest,
-        etag=etag,
-        last_modified=last_modified,
+        etag=_validator(etag),
+        last_modified=_validator(last_modified),
         fetched_at=payload.fetched_at,
         sequence=payload.sequence,
     )
+
+
+def _validator(value: str | None) -> str | None:
+    """A validator as the index keeps it: one with a NUL cannot be sent again, nor be indexed."""
+    return None if value is None or "\0" in value else value
 
 
 def newest(payloads: Iterable[Payload], into: dict[str, Latest] | None = None) -> dict[str, Latest]:
