@@ -21,7 +21,7 @@ from django.db import models
 
 from .discovery import Columns, Rollup, create_empty
 from .errors import BuildFailed, RollupInvalid
-from .publish import current_build, publish, sync_folder
+from .publish import current_build, publish, spill_folder, sync_folder
 from .rollups import problems, rollup_model, rollups, source_tables
 from .rows import create_rows, export_rows
 from .views import create_archive_views, create_model_view
@@ -139,7 +139,7 @@ def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
             "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(folder / "spill"),
+            "temp_directory": str(spill_folder(folder)),
             "python_enable_replacements": False,
             "autoinstall_known_extensions": False,
         }

@@ -9,6 +9,7 @@ never changed and stays for a while after its successor, for whoever has it open
 import logging
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ KEPT_BUILDS = 4
 BUILD_GRACE_S = 60.0
 # A replay may write copies for some time before a build names them.
 COPY_GRACE_S = 3600.0
+SPILL_GRACE_S = 86400.0
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,18 @@ def sweep(folder: Path) -> list[Path]:
     for path in doomed:
         # Whoever has the file open goes on reading it.
         path.unlink(missing_ok=True)
+    for left in folder.glob("spill/*"):
+        # A connection removes its own; this is what a killed process left.
+        if now - _changed_at(left) > SPILL_GRACE_S:
+            shutil.rmtree(left, ignore_errors=True)
     return doomed
+
+
+def spill_folder(folder: Path) -> Path:
+    """A folder of its own for what a connection cannot hold in memory; two must not share one."""
+    spill = folder / "spill"
+    spill.mkdir(parents=True, exist_ok=True)
+    return spill / f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def sync_folder(folder: Path) -> None:

@@ -43,7 +43,8 @@ class Select:
 def parse_select(sql: str) -> Select:
     """Take one SELECT apart. Raises `RollupInvalid` when `sql` is anything else."""
     try:
-        statements = duckdb.extract_statements(sql)
+        with duckdb.connect() as connection:
+            statements = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise RollupInvalid(f"DuckDB cannot read it: {error}") from None
     if len(statements) != 1:

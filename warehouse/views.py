@@ -54,17 +54,14 @@ def create_archive_views(connection: duckdb.DuckDBPyConnection, archive_url: str
             "hive_partitioning = true, hive_types = {'date': DATE})"
         )
     connection.execute(f"CREATE VIEW archive AS {rows}")
-    connection.execute(
-        "CREATE VIEW payloads AS SELECT *, try(decode(body)) AS text FROM archive "
-        "WHERE body IS NOT NULL"
-    )
+    connection.execute("CREATE VIEW payloads AS SELECT * FROM archive WHERE body IS NOT NULL")
     connection.execute(
         "COMMENT ON VIEW archive IS 'Every fetch as archived; a revisit has no body and names "
         "the fetch that holds it in payload_id.'"
     )
     connection.execute(
-        "COMMENT ON VIEW payloads IS 'The fetches that hold a body; text is the body as UTF-8, "
-        "null where it is something else.'"
+        "COMMENT ON VIEW payloads IS 'The fetches that hold a body; decode(body) is its text, "
+        "where it is UTF-8.'"
     )
 
 
