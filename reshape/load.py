@@ -85,8 +85,8 @@ def load(
 
     With `trust_copies` a table is taken to equal its present copy and is not read; without,
     every row is compared with the database and mended. `prepare` runs first, in the same
-    transaction, and returns the tables it made anew. Without `may_delete` no row is removed. Raises `LoadFailed`, having changed
-    nothing.
+    transaction, and returns the tables it made anew. Without `may_delete` no row is removed.
+    Raises `LoadFailed`, having changed nothing.
     """
     loaded = Loaded()
     try:

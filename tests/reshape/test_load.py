@@ -1,4 +1,6 @@
-"""Load and the whole of a replay: the tables equal what is linked, and only the difference moves."""
+"""Load: the tables equal what is linked, and only the difference moves."""
+
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -11,7 +13,7 @@ from tests.sample.models import Author, Book, Loan
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LIBRARY = {
+LIBRARY: dict[str, Any] = {
     "authors": [{"code": "a", "name": "Ann"}, {"code": "b", "name": "Bé"}],
     "books": [
         {
@@ -48,6 +50,7 @@ def test_rows_arrive_as_django_reads_them(archive):
 
     book = Book.objects.get(code="x")
     assert str(book.price) == "12.50"
+    assert book.added_at is not None
     assert book.added_at.isoformat() == "2026-01-01T08:00:00.500000+00:00"
     assert book.tags == {"z": 1, "a": [None, "é"]}
     assert book.author.name == "Ann"
@@ -154,7 +157,7 @@ def test_damaged_segment_withholds_deletions_and_is_named(archive, home):
     put(archive, {"authors": [{"code": "a", "name": "A"}]}, url="http://library.example/1")
     put(archive, {"authors": [{"code": "b", "name": "B"}]}, url="http://library.example/2")
     refresh("sample", archive=archive)
-    first, second = archive.segments("sample.pages")
+    first, _ = archive.segments("sample.pages")
     (home / "archive" / first.path).write_bytes(b"PAR1 nonsense")
 
     result = refresh("sample", archive=Archive(), trust_copies=False)

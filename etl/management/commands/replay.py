@@ -1,0 +1,194 @@
+"""`manage.py replay`: derive rows again from the archive."""
+
+import json
+from argparse import RawDescriptionHelpFormatter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from etl.walk import Refreshed, refresh
+from raw_store.archive import Archive
+from raw_store.errors import ArchiveError
+from reshape.difference import Difference
+from reshape.errors import ReshapeError
+from reshape.registry import all_transforms
+from reshape.replay import Derivation, as_json, derive, differences, discard, write_into
+from warehouse.errors import WarehouseError
+
+EXAMPLES = """
+examples:
+  manage.py replay                                every source, from all of the archive
+  manage.py replay quakes                         one source
+  manage.py replay quakes --diff                  what a replay would change; changes nothing
+  manage.py replay quakes --as-of 2026-01-31      rows as the archive stood then, made live
+  manage.py replay quakes --as-of 2026-01-31 --into january.duckdb
+                                                  the same in a file of its own; nothing live
+
+A replay touches no network. Only payloads that no transform of the present code has
+read are parsed; the database is compared row by row and only the difference is written.
+"""
+
+
+class Command(BaseCommand):
+    help = "Derive rows again from the archive: parse, link, compute rollups, load the difference."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("source", nargs="*", help="sources to replay; all of them if none")
+        parser.add_argument(
+            "--as-of",
+            type=_moment,
+            metavar="TIME",
+            help="use only what was fetched up to TIME (ISO 8601, UTC unless it says otherwise; "
+            "a date means its end)",
+        )
+        target = parser.add_mutually_exclusive_group()
+        target.add_argument(
+            "--into", type=Path, metavar="FILE", help="write the rows into a new DuckDB file only"
+        )
+        target.add_argument(
+            "--diff", action="store_true", help="show what would change, and change nothing"
+        )
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sources = options["source"] or sorted({found.source for found in all_transforms()})
+        if options["into"] and len(sources) != 1:
+            raise CommandError("--into takes exactly one source: name it.")
+        try:
+            for source in sources:
+                self._replay(source, options)
+        except (ReshapeError, ArchiveError, WarehouseError, FileExistsError) as error:
+            raise CommandError(str(error)) from error
+
+    def _replay(self, source: str, options: dict[str, Any]) -> None:
+        progress = options["verbosity"] > 0
+        if not (options["diff"] or options["into"]):
+            done = refresh(source, as_of=options["as_of"], progress=progress, trust_copies=False)
+            self._show_replay(done, options)
+            return
+        derivation = derive(source, Archive(), as_of=options["as_of"], progress=progress)
+        try:
+            if options["diff"]:
+                self._show_diff(source, derivation, options)
+            else:
+                self._write_into(source, derivation, options)
+        finally:
+            discard(derivation)
+
+    def _show_replay(self, done: Refreshed, options: dict[str, Any]) -> None:
+        loaded = done.loaded.differences.values()
+        parsed, linked = done.derivation.parsed, done.derivation.linked
+        if options["json"]:
+            self._json(
+                {
+                    "source": done.source,
+                    "payloads_parsed": parsed.payload_count,
+                    "tables": [as_json(difference) for difference in loaded],
+                    "held": linked.held_count,
+                    "quarantined": linked.quarantined_count,
+                    "damaged": done.damaged,
+                }
+            )
+            return
+        self.stdout.write(f"{done.source}: {parsed.payload_count:,} payloads parsed")
+        for difference in loaded:
+            rows = linked.row_counts.get(difference.table)
+            if difference.table.startswith("reshape_") or (rows is None and not difference.total):
+                continue
+            of = "" if rows is None else f"{rows:>10,} rows"
+            self.stdout.write(f"  {difference.table:<32}{of:>16}  {_counts(difference)}")
+        self._show_notices(done.derivation, done.damaged)
+        if done.loaded.withheld_count:
+            self.stdout.write(
+                f"  {done.loaded.withheld_count:,} rows are kept that the readable segments do not "
+                "explain. Restore the damaged segment, then replay."
+            )
+
+    def _show_notices(self, derivation: Derivation, damaged: list[str]) -> None:
+        linked = derivation.linked
+        if linked.quarantined_count:
+            self.stdout.write(
+                f"  {linked.quarantined_count:,} payloads in quarantine: "
+                f"`manage.py quarantine {linked.source}` says why"
+            )
+        if linked.held_count:
+            self.stdout.write(
+                f"  {linked.held_count:,} rows held, waiting for the target of a foreign key: "
+                f"`manage.py quarantine {linked.source} --held` lists them"
+            )
+        for emptied in linked.emptied:
+            self.stdout.write(
+                f"  notice: {emptied.transform} got no row from {emptied.url} (fetch "
+                f"{emptied.fetch_id}), which gave {emptied.record_count_before:,} before"
+            )
+        for problem in damaged:
+            self.stdout.write(self.style.ERROR(f"  damaged: {problem}"))
+
+    def _show_diff(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
+        found = differences(derivation)
+        if options["json"]:
+            self._json({"source": source, "tables": [as_json(entry) for entry in found]})
+            return
+        if not any(difference.total for difference in found):
+            self.stdout.write(f"{source}: a replay would change nothing")
+        for difference in found:
+            if difference.total:
+                self.stdout.write(f"{difference.table}: {_counts(difference)}")
+                for line in _samples(difference):
+                    self.stdout.write(f"  {line}")
+        damaged = sorted({*derivation.parsed.damaged, *derivation.linked.damaged})
+        self._show_notices(derivation, damaged)
+
+    def _write_into(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
+        rows = write_into(derivation, options["into"])
+        if options["json"]:
+            self._json({"source": source, "file": str(options["into"]), "rows": rows})
+            return
+        self.stdout.write(f"{source}: wrote {options['into']}; nothing live has changed")
+        for table, count in rows.items():
+            self.stdout.write(f"  {table:<32}{count:>10,} rows")
+
+    def _json(self, value: object) -> None:
+        self.stdout.write(json.dumps(value, default=str))
+
+
+def _counts(difference: Difference) -> str:
+    parts = [("added", difference.added), ("changed", difference.changed)]
+    said = [
+        f"{count:,} {what}" for what, count in [*parts, ("removed", difference.removed)] if count
+    ]
+    return ", ".join(said) or "unchanged"
+
+
+def _samples(difference: Difference) -> list[str]:
+    lines = []
+    if difference.changed_by_column:
+        listed = ", ".join(
+            f"{column} in {count:,}" for column, count in difference.changed_by_column.items()
+        )
+        lines.append(f"changed columns: {listed}")
+    for sample in difference.samples.get("changed", []):
+        key = ", ".join(str(value) for value in sample["key"].values())
+        for column, change in sample["changes"].items():
+            if column != "fetch_id" or len(sample["changes"]) == 1:
+                lines.append(f"~ {key}: {column} {change['was']!r} → {change['is']!r}")
+    for sign, kind in (("+", "added"), ("-", "removed")):
+        for row in difference.samples.get(kind, []):
+            shown = ", ".join(f"{name}={value}" for name, value in row.items())
+            lines.append(f"{sign} {shown}")
+    return lines
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if len(text) == 10:
+        moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
