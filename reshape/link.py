@@ -88,9 +88,8 @@ def link(source: str, archive: Archive, *, as_of: datetime | None = None) -> Lin
         for model in derived:
             _choose(connection, model)
         _hold(connection, derived, source)
-        every: list[type[models.Model]] = [*derived, QuarantineEntry, HeldRow]
-        for model in every:
-            linked.copies[model] = _write(connection, model, linked)
+        for each in (*derived, QuarantineEntry, HeldRow):
+            linked.copies[each] = _write(connection, each, linked)
         linked.held_count = linked.row_counts[_table(HeldRow)]
         linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
     return linked

@@ -4,6 +4,7 @@ It follows the prose of the design, not the queries: one request at a time, in t
 """
 
 from collections import defaultdict
+from typing import Any
 
 import orjson
 
@@ -18,7 +19,7 @@ def expected_rows(payloads, complete_runs):
         for version in _current(of_feed, mode, complete_runs):
             for ordinal, record in enumerate(_read(version.body)):
                 records.append(((*_in_time(version), ordinal), version, record))
-    rows = defaultdict(dict)
+    rows: dict[str, dict[Any, Any]] = defaultdict(dict)
     for _, version, (model, values) in sorted(records, key=lambda entry: entry[0]):
         key = values["code"] if model != "loans" else (values["book_id"], values["day"])
         rows[model][key] = {**values, "fetch_id": version.fetch_id}
