@@ -29,7 +29,14 @@ class FieldUnsupported(Exception):
     """A field that a derived model cannot have."""
 
 
-_REQUIRED = object()
+class _Required:
+    """Stands where a column has no default. Fingerprints hold its text, so that is fixed."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+_REQUIRED = _Required()
 
 
 @dataclass(frozen=True, slots=True)
