@@ -1,4 +1,5 @@
 -- Each currency's rate per month: mean, range, and the last one.
+-- key: month, currency_id
 SELECT
     date_trunc('month', day)::DATE           AS month,
     currency_id,

@@ -1,4 +1,5 @@
 -- Quakes per day (UTC), with the strongest magnitude. Blasts and other events are left out.
+-- key: day
 SELECT
     date_trunc('day', occurred_at)::DATE                  AS day,
     count(*)::INTEGER                                     AS quake_count,

@@ -1,4 +1,5 @@
 -- What burns in each county at the moment. A fire in two counties counts in both.
+-- key: county_id
 SELECT
     county_id,
     count(*)::INTEGER                                                  AS incident_count,

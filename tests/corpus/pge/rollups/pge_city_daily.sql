@@ -1,4 +1,5 @@
 -- Outages seen per city and day (UTC), and the most customers that were out at one time.
+-- key: city_id, day
 WITH at_once AS (
     SELECT
         city_id,
