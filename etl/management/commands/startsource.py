@@ -89,12 +89,12 @@ def _list_in_index(index: Path, name: str) -> list[Path]:
 _NEXT_STEPS = """
 The source {name} works as it is, on the payload beside its test. To make it yours:
 
-  1. Say what to request in sources/{name}/extract.py, and what comes back in models.py and
-     transform.py beside it.
+  1. Say what to request in sources/{name}/extract.py, and what comes back
+     in models.py, transform.py and rollups/ beside it.
   2. python manage.py makemigrations {name} && python manage.py migrate
   3. python manage.py extract {name}
-     python manage.py replay {name}
   4. Ask: python manage.py sql, or /graphql once `make serve` runs.
 
-docs/add-a-source.md goes through it with an example. `make test ARGS=tests/sources/{name}` tests it.
+docs/add-a-source.md goes through it with an example.
+Its test: make test ARGS=tests/sources/{name}
 """
