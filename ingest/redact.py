@@ -93,7 +93,7 @@ _SECRET_HEADER = re.compile(
     re.IGNORECASE,
 )
 _SCHEME_HEADERS = frozenset({"authorization", "proxy-authorization"})
-_PAIR = re.compile(r"(?P<start>[?&;]|^)(?P<name>[^?&;=#\s<>\"',/]+)=(?P<value>[^&;#\s<>\"',]*)")
+_PAIR = re.compile(r"(?P<start>[?&;#]|^)(?P<name>[^?&;=#\s<>\"',/]+)=(?P<value>[^&;#\s<>\"',]*)")
 _USERINFO = re.compile(r"(?P<start>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s@<>\"']+)@", re.IGNORECASE)
 _MULTIPART = re.compile(
     rb"(?P<head>content-disposition:[^\r\n]*?;\s*name=\"(?P<name>[^\"]*)\"[^\r\n]*\r\n"
@@ -246,9 +246,9 @@ class Redactor:
 
 def _sort_of_name(name: str) -> str | None:
     """Whether a parameter of this name is a `secret`, `ambiguous`, or neither."""
-    plain = name.lower().replace("-", "_").replace(".", "_")
+    plain = name.lower().replace("-", "_")
     # auth[password], user.password and $password are passwords too.
-    last = re.split(r"[\[\]:$]+", plain.rstrip("]"))[-1]
+    last = re.split(r"[\[\]:.$]+", plain.rstrip("]"))[-1]
     for candidate in (plain, last):
         if candidate in _SECRET_NAMES:
             return "secret"

@@ -27,6 +27,7 @@ from raw_store.writer import Writer
 
 from . import registry
 from .client import Client
+from .display import is_failure
 from .errors import HostUnavailable, IngestError
 from .models import FeedStatus, Outcome, Run, Watermark
 from .pace import Patience, shared_paces
@@ -58,8 +59,7 @@ class _Ledger:
 
     def archived(self, payload: Payload) -> None:
         self.received_bytes += payload.encoded_size or 0
-        status = payload.status or 0
-        self.failure_count += bool(payload.error or (status >= 400 and status not in (404, 410)))
+        self.failure_count += is_failure(payload)
         if self.progress:
             self.progress(payload)
 

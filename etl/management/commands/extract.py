@@ -1,0 +1,193 @@
+"""`manage.py extract [FEED…|SOURCE…]`: run extractors now, then replay what they touched."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from etl import walk
+from ingest import registry
+from ingest.display import ExtractProgress, as_size
+from ingest.errors import IngestError
+from ingest.models import FeedStatus, Outcome, Run
+from ingest.registry import Extractor
+from ingest.runs import run_feed
+from ingest.shards import Shard
+from ingest.supervisor import Supervisor
+from raw_store.archive import Archive
+from raw_store.errors import ArchiveError
+from reshape.errors import ReshapeError
+from reshape.registry import transforms_of
+from warehouse.errors import WarehouseError
+
+FEEDS_AT_ONCE = 8
+
+
+class Command(BaseCommand):
+    help = "Run extractors and archive what they receive; then replay the sources they touched."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "names",
+            nargs="*",
+            metavar="FEED|SOURCE",
+            help="feeds (quakes.day) or whole sources (quakes); all feeds when left out",
+        )
+        parser.add_argument("--list", action="store_true", help="list the feeds and stop")
+        parser.add_argument("--no-replay", action="store_true", help="archive only")
+        parser.add_argument(
+            "--watch", action="store_true", help="keep running the feeds that have a schedule"
+        )
+
+    def handle(
+        self,
+        *,
+        names: list[str],
+        list: bool,
+        no_replay: bool,
+        watch: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        try:
+            chosen = registry.select(names)
+            if not names:
+                # Named feeds run wherever they are asked for; all of them means this shard's.
+                shard = Shard.parse(settings.SHARD)
+                chosen = [each for each in chosen if shard.owns(each.source)]
+        except (ArchiveError, IngestError) as error:
+            raise CommandError(str(error)) from error
+        if list:
+            self._list(chosen)
+            return
+        if watch:
+            if names:
+                raise CommandError("--watch runs every feed that has a schedule; name none.")
+            _run(self._watch(replay=not no_replay))
+            return
+        runs = self._extract(chosen, quiet=verbosity == 0)
+        replayed = no_replay or self._replay(runs)
+        failed = [run.feed for run in runs if run.outcome != Outcome.COMPLETE]
+        if failed:
+            raise CommandError(f"{len(failed)} of {len(runs)} feeds failed: {', '.join(failed)}.")
+        if not replayed:
+            raise CommandError("Every feed was extracted, but not every source was replayed.")
+
+    def _extract(self, chosen: Iterable[Extractor], *, quiet: bool) -> "list[Run]":
+        archive = Archive()
+        runs: dict[str, Run] = {}
+
+        async def extract_all(progress: ExtractProgress) -> None:
+            places = asyncio.Semaphore(FEEDS_AT_ONCE)
+
+            async def extract_one(name: str) -> None:
+                async with places:
+                    runs[name] = await run_feed(name, archive, progress=progress.archived)
+
+            async with asyncio.TaskGroup() as tasks:
+                for extractor in chosen:
+                    tasks.create_task(extract_one(extractor.name))
+
+        try:
+            with ExtractProgress(quiet=quiet) as progress:
+                _run(extract_all(progress))
+        finally:
+            for name in sorted(runs):
+                self._summarise(runs[name])
+        return [runs[name] for name in sorted(runs)]
+
+    def _summarise(self, run: Run) -> None:
+        seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
+        self.stdout.write(
+            f"{run.feed}: {run.outcome}, {run.payload_count:,} payloads, "
+            f"{as_size(run.received_bytes)}, {run.failure_count:,} failed fetches, {seconds:.1f} s"
+        )
+        if run.error:
+            self.stderr.write(f"{run.feed}: {run.error}")
+
+    def _replay(self, runs: "list[Run]") -> bool:
+        """Replay the sources that archived something; return whether all could be."""
+        is_whole = True
+        touched = dict.fromkeys(run.feed.partition(".")[0] for run in runs if run.payload_count)
+        for source in touched:
+            if not transforms_of(source):
+                continue
+            try:
+                refreshed = walk.refresh(source)
+            except (ReshapeError, WarehouseError, ArchiveError) as error:
+                is_whole = False
+                self.stderr.write(f"{source}: {error}")
+            else:
+                self.stdout.write(f"{source}: {refreshed.loaded.changed_count:,} rows changed")
+        return is_whole
+
+    def _list(self, chosen: Iterable[Extractor]) -> None:
+        statuses = FeedStatus.objects.select_related("last_run").in_bulk()
+        rows = [("FEED", "SCHEDULE", "LAST RUN", "OUTCOME", "NEXT RUN")]
+        for extractor in chosen:
+            status = statuses.get(extractor.name)
+            last = status.last_run if status else None
+            upcoming = status.next_run_at if status and extractor.is_scheduled else None
+            rows.append(
+                (
+                    extractor.name,
+                    extractor.schedule,
+                    _moment(last.started_at if last else None),
+                    str(last.outcome) if last else "-",
+                    _moment(upcoming),
+                )
+            )
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.stdout.write("  ".join(cells).rstrip())
+
+    async def _watch(self, *, replay: bool) -> None:
+        def refresh(source: str) -> None:
+            if transforms_of(source):
+                walk.refresh(source)
+
+        supervisor = Supervisor(Archive(), refresh if replay else None)
+        await supervisor.start()
+        try:
+            await supervisor.wait()
+        finally:
+            await supervisor.stop()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run async work; Ctrl-C and SIGTERM end it cleanly, what was fetched is sealed."""
+    stopped_by: list[signal.Signals] = []
+
+    async def until_stopped() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: signal.Signals) -> None:
+            stopped_by.append(number)
+            task.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Only the main thread may; elsewhere the caller stops the work its own way.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, stop, number)
+        await work
+
+    try:
+        asyncio.run(until_stopped())
+    except asyncio.CancelledError:
+        number = stopped_by[0] if stopped_by else signal.SIGINT
+        raise CommandError(
+            "Interrupted. What was fetched is archived; the runs are marked interrupted.",
+            returncode=128 + number,
+        ) from None
+
+
+def _moment(value: datetime | None) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
