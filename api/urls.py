@@ -1,5 +1,16 @@
 """Addresses of the API."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from .views.files import static_file
+from .views.graphql import graphql
+from .views.payload import payload_body
+from .views.site import front_page, healthz
+
+urlpatterns = [
+    path("", front_page, name="front-page"),
+    path("graphql", graphql, name="graphql"),
+    path("healthz", healthz, name="healthz"),
+    path("payload/<uuid:fetch_id>/body", payload_body, name="payload-body"),
+    path("static/api/<path:name>", static_file, name="static-file"),
+]

@@ -1,0 +1,15 @@
+"""What can go wrong between a question and its answer; every message says what to do next."""
+
+from graphql import GraphQLError
+
+
+class ApiError(Exception):
+    """The root of this stage's errors."""
+
+
+class SchemaError(ApiError):
+    """The models, rollups and `schema.py` files do not make a GraphQL schema."""
+
+
+class RequestRefused(GraphQLError):
+    """A question the API understands and will not answer: its message goes to the client."""

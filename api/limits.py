@@ -1,0 +1,46 @@
+"""Limits: how large, deep and repetitive an operation may be, and what an error may tell."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from graphql import GraphQLError
+from strawberry.extensions import (
+    MaskErrors,
+    MaxAliasesLimiter,
+    MaxTokensLimiter,
+    QueryDepthLimiter,
+    SchemaExtension,
+)
+from strawberry_django.optimizer import DjangoOptimizerExtension
+
+from .discovery import Written
+from .operation import OperationScope
+
+MAX_DEPTH = 12
+MAX_ALIASES = 100
+MAX_TOKENS = 5_000
+
+logger = logging.getLogger(__name__)
+
+
+def extensions(written: Written) -> Sequence[Any]:
+    """What runs around every operation, outermost first."""
+    found: list[type[SchemaExtension] | Any] = [
+        lambda: MaskErrors(_is_unexpected, "Something went wrong; the server's log says what."),
+        lambda: MaxTokensLimiter(MAX_TOKENS),
+        lambda: MaxAliasesLimiter(MAX_ALIASES),
+        lambda: QueryDepthLimiter(MAX_DEPTH),
+        OperationScope,
+    ]
+    if written.roots:
+        # Costs a call for every field: only where a source's own root fields need it.
+        found.append(DjangoOptimizerExtension)
+    return found
+
+
+def _is_unexpected(error: GraphQLError) -> bool:
+    """Whether an error is ours to hide: an exception nobody meant for the client."""
+    original = error.original_error
+    return not (original is None or isinstance(original, GraphQLError) or settings.DEBUG)

@@ -1,0 +1,115 @@
+"""The schema: made once, when first asked for, from the models, the rollups and `schema.py`.
+
+It depends on code alone, never on what the database holds.
+"""
+
+import sys
+import threading
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.field import StrawberryField
+
+from reshape.models import derived_models
+from warehouse.rollups import rollup_models
+
+from .catalog import Catalog, make_catalog
+from .discovery import Written, find_written
+from .errors import SchemaError
+from .filters import LOOKUP_NAMES, filter_class
+from .limits import extensions
+from .lineage import Header, Payload
+from .operations import (
+    FEED_NAMES,
+    HIDDEN_COLUMNS,
+    OWN_MODELS,
+    Feed,
+    OperationsQuery,
+    complete_feed,
+)
+from .orders import order_class
+from .pages import Pagination
+from .resolve import Resolvers
+from .scalars import scalar_map
+from .types import TypeMaker
+
+_MODULE = "api.generated"
+_RESERVED = (
+    FEED_NAMES
+    | LOOKUP_NAMES
+    | {kind.__name__ for kind in (Header, Payload, Pagination)}
+    | {"Query", "Mutation", "Subscription", "Ordering"}
+    | {"Int", "Float", "String", "Boolean", "ID"}
+    | {"BigInt", "Decimal", "Date", "DateTime", "Time", "Base64", "UUID", "JSON"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The schema, and the catalog that says what its fields mean."""
+
+    schema: strawberry.Schema
+    catalog: Catalog
+
+
+_lock = threading.Lock()
+_made: list[Api] = []
+
+
+def get_api() -> Api:
+    """The program's schema; made by the first caller. Raises `SchemaError`."""
+    if not _made:
+        with _lock:
+            if not _made:
+                _made.append(make_api())
+    return _made[0]
+
+
+def make_api() -> Api:
+    """Make the schema of everything that is installed. Raises `SchemaError`."""
+    catalog = make_catalog(
+        derived=derived_models(),
+        rollups=rollup_models(),
+        own=OWN_MODELS,
+        hidden=HIDDEN_COLUMNS,
+        reserved=_RESERVED,
+    )
+    written = find_written(catalog)
+    module = ModuleType(_MODULE)
+    # Generated classes name each other; strawberry looks such names up in their module.
+    sys.modules[_MODULE] = module
+    namespace = module.__dict__
+    maker = TypeMaker(catalog, Resolvers(catalog, frozenset(written.types)), namespace)
+    for entity in catalog:
+        namespace[entity.names.filter] = filter_class(entity, catalog, _MODULE)
+        namespace[entity.names.order] = order_class(entity, catalog, _MODULE)
+        own = written.types.get(entity.model)
+        namespace[entity.names.type] = own or maker.generate(entity, _MODULE)
+    for model, own in written.types.items():
+        maker.complete(catalog[model], own)
+    complete_feed(maker)
+    namespace["Feed"] = Feed
+    written.offer(namespace)
+    roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
+    return Api(schema=_schema(roots, written), catalog=catalog)
+
+
+def _schema(roots: dict[str | None, StrawberryField], written: Written) -> strawberry.Schema:
+    fields: dict[str, Any] = {}
+    config = StrawberryConfig(scalar_map=scalar_map())
+    for field in [
+        *roots.values(),
+        *OperationsQuery.__strawberry_definition__.fields,  # type: ignore[attr-defined]
+        *written.roots,
+    ]:
+        fields[config.name_converter.from_field(field)] = field
+    query = strawberry.type(type("Query", (), {"__module__": _MODULE}), name="Query")
+    query.__strawberry_definition__.fields = list(fields.values())  # type: ignore[attr-defined]
+    try:
+        return strawberry.Schema(query, config=config, extensions=extensions(written))
+    except (GraphQLError, TypeError, ValueError, NameError) as error:
+        raise SchemaError(f"The GraphQL schema cannot be made: {error}") from error

@@ -1,0 +1,185 @@
+"""The GraphQL types of the entities: columns as scalars, relations both ways, lineage.
+
+A source's own type (`schema.py`) takes the place of the generated one, or adds to it;
+either way its lists are pages and its rows have a payload.
+"""
+
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+from strawberry_django.fields.field import StrawberryDjangoField
+
+from .catalog import Catalog, Entity, Relation
+from .lineage import Payload, resolve_payload
+from .names import field_name
+from .pages import Pagination
+from .resolve import Resolver, Resolvers
+
+
+class TypeMaker:
+    """Makes the types of a catalog's entities, which refer to each other by name.
+
+    `namespace` is what the names are looked up in when the schema is complete.
+    """
+
+    def __init__(self, catalog: Catalog, resolvers: Resolvers, namespace: dict[str, Any]) -> None:
+        self._catalog = catalog
+        self._resolvers = resolvers
+        self._namespace = namespace
+
+    def generate(self, entity: Entity, module: str) -> type:
+        """The type of an entity that no source wrote itself."""
+        fields = {field.python_name: field for field in self.fields(entity)}
+        made = type(entity.names.type, (), {**fields, "__module__": module})
+        return strawberry.type(made, name=entity.names.type, description=entity.description or None)
+
+    def complete(self, entity: Entity, written: Any) -> None:
+        """Give a type that a source wrote what every type has.
+
+        Its relations are resolved like generated ones; a type declared with `extend=True`
+        gets every generated field that it does not define, any other one only `payload`.
+        """
+        definition = written.__strawberry_definition__
+        generated = {field.graphql_name: field for field in self.fields(entity)}
+        kept = [_own_or_generated(field, generated) for field in definition.fields]
+        defined = {_graphql_name(field) for field in kept}
+        missing = generated.values() if definition.extend else [generated.get("payload")]
+        definition.fields = kept + [
+            field for field in missing if field and field.graphql_name not in defined
+        ]
+        definition.extend = False
+        definition.description = definition.description or entity.description or None
+
+    def fields(self, entity: Entity) -> list[StrawberryField]:
+        """Every field of an entity's generated type."""
+        made = [
+            self._field(
+                column.name,
+                column.scalar | None if column.is_nullable else column.scalar,
+                description=column.description,
+                python_name=column.attname,
+            )
+            for column in entity.columns
+        ]
+        for relation in entity.relations:
+            made += self.relation(relation)
+        if entity.has_lineage:
+            made.append(
+                self._field(
+                    "payload",
+                    Payload | None,
+                    resolve_payload,
+                    description="The response that this row comes from.",
+                )
+            )
+        return made
+
+    def roots(self, entity: Entity) -> list[StrawberryField]:
+        """The fields of `Query` that lead to an entity: many, count, and one by key."""
+        names = entity.names
+        made = [
+            self._field(
+                names.many,
+                f"list[{names.type}]",
+                self._resolvers.many(entity),
+                self._list_arguments(entity),
+                description=entity.description or None,
+            ),
+            self._field(
+                names.count,
+                int,
+                self._resolvers.count(entity),
+                self._list_arguments(entity)[:1],
+                description=f"How many {names.many} there are.",
+            ),
+        ]
+        if names.one:
+            keys = [entity.column(attname) for attname in entity.key]
+            made.append(
+                self._field(
+                    names.one,
+                    f"{names.type} | None",
+                    self._resolvers.one(entity),
+                    [self._argument(key.attname, key.scalar, name=key.name) for key in keys],
+                    description=f"The one with this {' and '.join(key.name for key in keys)}.",
+                )
+            )
+        return made
+
+    def relation(self, relation: Relation) -> list[StrawberryField]:
+        """A relation's field; for a list its count too."""
+        target = self._catalog[relation.target]
+        if not relation.is_list:
+            # A foreign key's target always exists: a row without it is held, not loaded.
+            name = f"{target.names.type} | None" if relation.is_nullable else target.names.type
+            resolver = self._resolvers.to_one(relation)
+            return [self._field(relation.name, name, resolver, description=relation.description)]
+        arguments = self._list_arguments(target)
+        return [
+            self._field(
+                relation.name,
+                f"list[{target.names.type}]",
+                self._resolvers.to_many(relation),
+                arguments,
+                description=relation.description,
+            ),
+            self._field(
+                f"{relation.name}Count", int, self._resolvers.to_count(relation), arguments[:1]
+            ),
+        ]
+
+    def _list_arguments(self, entity: Entity) -> list[StrawberryArgument]:
+        return [
+            self._argument("filters", f"{entity.names.filter} | None"),
+            self._argument("order", f"list[{entity.names.order}] | None"),
+            self._argument("pagination", Pagination | None),
+        ]
+
+    def _argument(self, python_name: str, kind: Any, name: str | None = None) -> StrawberryArgument:
+        annotation = StrawberryAnnotation(kind, namespace=self._namespace)
+        return StrawberryArgument(python_name, name, annotation, default=UNSET)
+
+    def _field(
+        self,
+        name: str,
+        kind: Any,
+        resolver: Resolver | None = None,
+        arguments: list[StrawberryArgument] | None = None,
+        *,
+        description: str | None = None,
+        python_name: str | None = None,
+    ) -> StrawberryField:
+        annotation = StrawberryAnnotation(kind, namespace=self._namespace)
+        made = StrawberryField(
+            python_name=python_name or f"field_{name}",
+            graphql_name=name,
+            type_annotation=annotation,
+            description=description,
+        )
+        if resolver:
+            made(resolver)
+            made.arguments = arguments or []
+        return made
+
+
+def _graphql_name(field: StrawberryField) -> str:
+    return field.graphql_name or field_name(field.python_name)
+
+
+def _own_or_generated(
+    field: StrawberryField, generated: dict[str | None, StrawberryField]
+) -> StrawberryField:
+    """The field as its author wrote it, but a bare relation as the program resolves it."""
+    if not isinstance(field, StrawberryDjangoField) or field.base_resolver is not None:
+        return field
+    if not getattr(field, "is_relation", False):
+        return field
+    made = generated.get(_graphql_name(field))
+    if made is None:
+        return field
+    made.description = field.description or made.description
+    return made

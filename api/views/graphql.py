@@ -1,0 +1,101 @@
+"""GraphQL over HTTP, and GraphiQL on the same address.
+
+A question is a GET, or a POST of `application/json`, which a page of another site cannot
+send without asking first; one that names another site as its origin is refused.
+"""
+
+import json
+import logging
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
+from strawberry.django.views import AsyncGraphQLView
+
+from ..errors import SchemaError
+from ..schema import get_api
+from .files import version
+
+logger = logging.getLogger(__name__)
+
+_FIRST_QUESTION = """\
+# Questions are asked here; the book on the left lists everything there is.
+# Ctrl-Space completes, Ctrl-Enter asks.
+
+{
+  feeds {
+    name
+    schedule
+    lastRun {
+      startedAt
+      outcome
+      payloadCount
+    }
+  }
+}
+"""
+
+
+class _View(AsyncGraphQLView[Any, Any]):
+    def encode_json(self, data: object) -> str | bytes:
+        try:
+            return orjson.dumps(data, default=DjangoJSONEncoder().default)
+        except TypeError:
+            # A JSON column may hold integers beyond 64 bits.
+            return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"))
+
+    async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
+        response = render(
+            request, "api/graphiql.html", {"question": _FIRST_QUESTION, "version": version()}
+        )
+        response["Content-Security-Policy"] = (
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+            "frame-ancestors 'none'"
+        )
+        return response
+
+
+@csrf_exempt
+async def graphql(request: HttpRequest) -> HttpResponseBase:
+    """Answer a question, or show GraphiQL to a browser that asks none."""
+    if request.method == "POST" and not _is_own_site(request):
+        return _refuse(
+            403,
+            f"This question comes from a page of {request.headers['Origin']}. "
+            "Name that site in CSRF_TRUSTED_ORIGINS to allow it.",
+        )
+    if request.method == "POST" and request.content_type != "application/json":
+        return _refuse(415, "A question is posted as application/json.")
+    try:
+        view = await sync_to_async(_view)()
+    except SchemaError:
+        logger.exception("no schema")
+        return _refuse(503, "There is no schema; the server's log, or manage.py check, says why.")
+    response: HttpResponseBase = await view(request)
+    return response
+
+
+@cache
+def _view() -> Any:
+    return _View.as_view(schema=get_api().schema, multipart_uploads_enabled=False)
+
+
+def _is_own_site(request: HttpRequest) -> bool:
+    origin = request.headers.get("Origin")
+    if origin is None:
+        # Not sent from a page: browsers name the origin of every POST.
+        return True
+    is_same = urlsplit(origin).netloc == request.get_host()
+    return is_same or origin in settings.CSRF_TRUSTED_ORIGINS
+
+
+def _refuse(status: int, message: str) -> JsonResponse:
+    return JsonResponse({"data": None, "errors": [{"message": message}]}, status=status)
