@@ -1,5 +1,12 @@
 from django.apps import AppConfig
+from django.core import checks
 
 
 class ReshapeConfig(AppConfig):
     name = "reshape"
+
+    def ready(self) -> None:
+        from .checks import check_derived_models, check_transforms
+
+        checks.register(check_derived_models, checks.Tags.models)
+        checks.register(check_transforms)

@@ -88,8 +88,9 @@ def link(source: str, archive: Archive, *, as_of: datetime | None = None) -> Lin
         for model in derived:
             _choose(connection, model)
         _hold(connection, derived, source)
-        for each in (*derived, QuarantineEntry, HeldRow):
-            linked.copies[each] = _write(connection, each, linked)
+        reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
+        for written in reports + list(derived):
+            linked.copies[written] = _write(connection, written, linked)
         linked.held_count = linked.row_counts[_table(HeldRow)]
         linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
     return linked

@@ -47,6 +47,8 @@ class Task:
     """Parse one segment with some transforms."""
 
     archive_url: str
+    records: Path
+    """Where record files go: a worker does not know the caller's settings."""
     segment: str
     path: str
     payload_count: int
@@ -139,7 +141,10 @@ def parse_segment(task: Task) -> Parsed:
     count = 0
     try:
         with ExitStack() as stack:
-            writers = [stack.enter_context(RecordWriter(label, task.segment)) for label in labels]
+            writers = [
+                stack.enter_context(RecordWriter(label, task.segment, root=task.records))
+                for label in labels
+            ]
             for payload in iter_readable(task.archive_url, task.path):
                 count += 1
                 for transform, writer in zip(task.transforms, writers, strict=True):
@@ -215,6 +220,7 @@ def _tasks(transforms: list[Transform], archive_url: str) -> Iterator[Task]:
         if wanted:
             yield Task(
                 archive_url=archive_url,
+                records=Path(settings.RECORDS_DIR),
                 segment=segment.name,
                 path=segment.path,
                 payload_count=segment.row_count,

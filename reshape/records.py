@@ -101,7 +101,9 @@ class RecordWriter:
     Leaving the context without an error makes them visible, the outcome file last.
     """
 
-    def __init__(self, label: str, segment: str) -> None:
+    def __init__(self, label: str, segment: str, *, root: Path | None = None) -> None:
+        """Write below `root`, by default the home folder's `records/`."""
+        self._root = root or Path(settings.RECORDS_DIR)
         self._label = label
         self._segment = segment
         self._files: dict[str, _File] = {}
@@ -155,7 +157,7 @@ class RecordWriter:
         self._outcomes.append([*described, record_count, *problem])
 
     def _file(self, folder: str, schema: pa.Schema) -> "_File":
-        path = records_dir(folder, self._label) / f"{self._segment}.parquet"
+        path = self._root / folder / self._label / f"{self._segment}.parquet"
         file = self._files[folder] = _File(path, schema)
         return file
 

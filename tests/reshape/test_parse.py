@@ -1,0 +1,149 @@
+"""Parse: record files, the process pool, and code that changes under way."""
+
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from raw_store.archive import Archive
+from reshape import parse, registry
+from reshape.fingerprint import code_digest, fingerprint
+from reshape.parse import label_of, parse_segments
+from reshape.records import OUTCOMES, RecordWriter, records_dir
+from tests.making import make_payload
+from tests.sample.models import Author
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def archive(home):
+    return Archive()
+
+
+@pytest.fixture
+def pages():
+    return registry._transforms["sample.transform_pages"]
+
+
+def fill(archive, count):
+    for number in range(count):
+        body = {"authors": [{"code": f"a{number}", "name": "n" * 50}]}
+        url = f"http://library.example/{number}"
+        archive.append_all("sample.pages", [make_payload("sample.pages", body, url=url)])
+
+
+def authors(pages):
+    files = records_dir("sample_author", label_of(pages)).glob("*.parquet")
+    return sorted(row["code"] for path in files for row in pq.read_table(path).to_pylist())
+
+
+def test_parsed_segment_is_not_parsed_again(archive, pages):
+    fill(archive, 2)
+    first = parse_segments([pages], archive.url)
+
+    second = parse_segments([pages], archive.url)
+
+    assert (first.payload_count, second.payload_count) == (2, 0)
+
+
+def test_pool_of_processes_gives_the_same_files(archive, pages, monkeypatch, settings):
+    settings.PARSE_WORKERS = 2
+    monkeypatch.setattr(parse, "POOL_FROM_BYTES", 0)
+    fill(archive, 5)
+
+    parsed = parse_segments([pages], archive.url)
+
+    assert (parsed.segment_count, parsed.record_count) == (5, 5)
+    assert authors(pages) == [f"a{number}" for number in range(5)]
+
+
+def test_worker_whose_code_is_not_the_callers_writes_nothing(archive, pages, monkeypatch, settings):
+    settings.PARSE_WORKERS = 2
+    monkeypatch.setattr(parse, "POOL_FROM_BYTES", 0)
+    fill(archive, 3)
+    # As in a server that imported the transform before its file was edited.
+    imported_before = replace(pages, code_digest="of the earlier file")
+
+    parse_segments([imported_before], archive.url)
+
+    assert not records_dir(OUTCOMES, label_of(pages)).exists()
+    assert authors(imported_before) == ["a0", "a1", "a2"]
+
+
+def test_files_of_an_interrupted_segment_are_not_there(home, archive):
+    def parse_until_interrupted():
+        with RecordWriter("t@1", "segment") as writer:
+            writer.add(make_payload("sample.pages", {}), [(Author, ["a", "n", None])])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parse_until_interrupted()
+
+    assert not [path for path in (home / "records").rglob("*") if path.is_file()]
+
+
+def test_error_in_a_transform_names_feed_line_and_missing_field(archive, pages, monkeypatch):
+    def broken(payload):
+        yield Author.row(code=payload.json()["id"], name="n")
+
+    monkeypatch.setitem(
+        registry._transforms, pages.name, replace(pages, function=broken, code_digest="broken")
+    )
+    fill(archive, 1)
+
+    parse_segments([registry._transforms[pages.name]], archive.url)
+
+    (path,) = records_dir(OUTCOMES, label_of(registry._transforms[pages.name])).glob("*.parquet")
+    (outcome,) = pq.read_table(path).to_pylist()
+    assert outcome["error"] == "KeyError"
+    assert outcome["field"] == "id"
+    assert "Feed sample.pages" in outcome["message"]
+    assert f"of {Path(__file__).name}" in outcome["message"]
+
+
+PLAIN = "from .helper import FACTOR\ndef t(payload):\n    return FACTOR"
+DOCUMENTED = "from .helper import FACTOR\ndef t(payload):\n    '''Doc.'''\n    return FACTOR"
+
+
+@pytest.mark.parametrize(
+    ("helper", "transform", "is_same"),
+    [
+        ("FACTOR = 2", PLAIN, True),
+        ("# two\nFACTOR = 2", DOCUMENTED, True),
+        ("FACTOR = 3", PLAIN, False),
+        ("FACTOR = 2", PLAIN + " + 1", False),
+    ],
+)
+def test_only_code_counts_for_the_digest(tmp_path, monkeypatch, helper, transform, is_same):
+    before = _digest_of(tmp_path / "before", monkeypatch, "FACTOR = 2", PLAIN)
+
+    after = _digest_of(tmp_path / "after", monkeypatch, helper, transform)
+
+    assert (before == after) == is_same
+
+
+def _digest_of(folder, monkeypatch, helper, transform):
+    package = folder / "shelf"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text(helper)
+    (package / "work.py").write_text(transform)
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(folder)
+        try:
+            return code_digest(importlib.import_module("shelf.work").t)
+        finally:
+            for name in ("shelf", "shelf.work", "shelf.helper"):
+                sys.modules.pop(name, None)
+
+
+def test_fingerprint_follows_the_columns(pages, monkeypatch):
+    before = fingerprint(pages)
+
+    monkeypatch.setattr(Author._meta.get_field("name"), "max_length", 99)
+
+    assert fingerprint(pages) != before
