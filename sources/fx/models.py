@@ -24,7 +24,7 @@ class Rate(Derived):
     pk = models.CompositePrimaryKey("day", "currency_id")
     day = models.DateField()
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="rates")
-    per_euro = models.DecimalField(max_digits=16, decimal_places=6)
+    per_euro = models.DecimalField(max_digits=15, decimal_places=6)
     """What one euro costs. Decimal: `0.80750` and `0.8075` are one rate."""
 
     def __str__(self) -> str:

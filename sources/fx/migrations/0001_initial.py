@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('fetch_id', models.UUIDField(editable=False)),
                 ('pk', models.CompositePrimaryKey('day', 'currency_id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('day', models.DateField()),
-                ('per_euro', models.DecimalField(decimal_places=6, max_digits=16)),
+                ('per_euro', models.DecimalField(decimal_places=6, max_digits=15)),
                 ('currency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rates', to='fx.currency')),
             ],
             options={
