@@ -1,20 +1,32 @@
 """`manage.py replay`: derive rows again from the archive."""
 
 import json
+import signal
+import threading
 from argparse import RawDescriptionHelpFormatter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from etl.follow import follow
 from etl.walk import Refreshed, refresh
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.difference import Difference
 from reshape.errors import ReshapeError
 from reshape.registry import all_transforms
-from reshape.replay import Derivation, as_json, derive, differences, discard, write_into
+from reshape.replay import (
+    Derivation,
+    as_json,
+    derive,
+    differences,
+    discard,
+    known_transforms,
+    write_into,
+)
 from warehouse.errors import WarehouseError
 
 EXAMPLES = """
@@ -25,6 +37,7 @@ examples:
   manage.py replay quakes --as-of 2026-01-31      rows as the archive stood then, made live
   manage.py replay quakes --as-of 2026-01-31 --into january.duckdb
                                                   the same in a file of its own; nothing live
+  manage.py replay --watch                        keep on as the archive grows, whoever fills it
 
 A replay touches no network. Only payloads that no transform of the present code has
 read are parsed; the database is compared row by row and only the difference is written.
@@ -56,13 +69,23 @@ class Command(BaseCommand):
         target.add_argument(
             "--diff", action="store_true", help="show what would change, and change nothing"
         )
+        target.add_argument(
+            "--watch",
+            action="store_true",
+            help="replay again whenever something was archived, until stopped",
+        )
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         sources = options["source"] or sorted({found.source for found in all_transforms()})
         if options["into"] and len(sources) != 1:
             raise CommandError("--into takes exactly one source: name it.")
+        if options["watch"] and (options["as_of"] or options["json"]):
+            raise CommandError("--watch goes with no --as-of and no --json: it never ends.")
         try:
+            if options["watch"]:
+                _watch(dict.fromkeys(known_transforms(source)[0].source for source in sources))
+                return
             for source in sources:
                 self._replay(source, options)
         except (ReshapeError, ArchiveError, WarehouseError, FileExistsError) as error:
@@ -158,6 +181,14 @@ class Command(BaseCommand):
 
     def _json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, default=str))
+
+
+def _watch(sources: Iterable[str]) -> None:
+    """Follow the archive until SIGINT or SIGTERM; a replay under way is finished first."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    follow(sources, stop)
 
 
 def _counts(difference: Difference) -> str:
