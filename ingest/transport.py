@@ -18,9 +18,9 @@ from asgiref.sync import sync_to_async
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.ids import new_id
+from raw_store.models import LatestVersion
 from raw_store.payload import Payload, digest, request_key
-from raw_store.versions import Latest
-from raw_store.writer import Writer, find_latest
+from raw_store.writer import Writer
 
 from . import decode, pace
 from .errors import FetchFailed
@@ -180,11 +180,13 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             [(name, value) for name, value in headers if name.lower() in chosen],
         )
 
-    async def _known(self, request: httpx.Request, key: str) -> Latest | None:
+    async def _known(self, request: httpx.Request, key: str) -> LatestVersion | None:
         """The archived version whose validators a GET should carry."""
         if request.method != "GET" or any(name in request.headers for name in _NOT_CONDITIONAL):
             return None
-        latest = await sync_to_async(find_latest)(self._extractor.name, key)
+        latest = await LatestVersion.objects.filter(
+            feed=self._extractor.name, request_key=key
+        ).afirst()
         return latest if latest and (latest.etag or latest.last_modified) else None
 
     async def _archived(self, request: httpx.Request, response: Response) -> Response | None:
@@ -235,7 +237,7 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             await self._paces.remember(host, f"{request.method} answered {found.status}")
 
 
-def _conditional(request: httpx.Request, known: Latest) -> httpx.Request:
+def _conditional(request: httpx.Request, known: LatestVersion) -> httpx.Request:
     """The request with validators. A copy: a redirect must not inherit them."""
     headers = httpx.Headers(request.headers.raw)
     if known.etag:

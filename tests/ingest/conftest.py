@@ -1,5 +1,6 @@
 """A loopback origin, an archive of the test's own, and extractors declared for one test."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -14,8 +15,17 @@ from raw_store.payload import Payload
 
 from .origin import Origin
 
-FEED = "sample.pages"
+FEED = "orchard.pages"
 QUICK = Patience(base=0.01, longest=0.02, ceiling=2.0)
+
+
+async def until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+    """Wait for a condition; a test that waits in vain fails."""
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{condition} did not come true within {seconds:g} s")
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def archive(home):
 
 @pytest.fixture
 def extract(archive, declared, transactional_db):
-    """Run a function as the extractor of `sample.pages`."""
+    """Run a function as the extractor of `orchard.pages`."""
 
     async def run(
         function: Callable[[Client], Awaitable[None]],
