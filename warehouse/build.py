@@ -108,7 +108,12 @@ def make_build(plan: Plan, copies: Mapping[str, Path], *, changed: set[str] | No
     temporary = plan.folder / f".{name}.duckdb.tmp"
     try:
         with _connect(plan.folder) as connection:
-            made = _Maker(connection, plan, copies, changed, name).make(temporary)
+            maker = _Maker(connection, plan, copies, changed, name)
+            try:
+                made = maker.make(temporary)
+            except BaseException:
+                maker.remove_exports()
+                raise
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.rename(made.path)
@@ -189,6 +194,11 @@ class _Maker:
             computed=frozenset(self.computed),
             exports=self.exports,
         )
+
+    def remove_exports(self) -> None:
+        """Delete what a build that failed would have handed over."""
+        for name in self.computed:
+            self.exports[name].unlink(missing_ok=True)
 
     def _attach_previous(self) -> dict[str, tuple[str, Path]]:
         """Attach the current build; return each of its rollups' signature and Parquet file."""

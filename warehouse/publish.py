@@ -103,16 +103,21 @@ def sync_folder(folder: Path) -> None:
 def _files_named_by(builds: set[Path], folder: Path) -> set[Path] | None:
     """The Parquet files that the builds read, or None when one of them cannot tell."""
     named: set[Path] = set()
-    for build in builds:
-        try:
-            with duckdb.connect(str(build), read_only=True) as connection:
-                copies = connection.execute("SELECT path FROM build.copies").fetchall()
-                exports = connection.execute("SELECT export FROM build.rollups").fetchall()
-        except duckdb.Error as error:
-            logger.warning("build unreadable, keeping all copies name=%s error=%s", build, error)
-            return None
-        named |= {Path(path) for (path,) in copies}
-        named |= {(folder / path).resolve() for (path,) in exports}
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for position, build in enumerate(sorted(builds)):
+            alias = f"build_{position}"
+            escaped = str(build).replace("'", "''")
+            try:
+                connection.execute(f"ATTACH '{escaped}' AS {alias} (READ_ONLY)")
+                copies = connection.execute(f"SELECT path FROM {alias}.build.copies").fetchall()
+                exports = connection.execute(f"SELECT export FROM {alias}.build.rollups").fetchall()
+            except duckdb.Error as error:
+                logger.warning(
+                    "build unreadable, keeping all copies name=%s error=%s", build.name, error
+                )
+                return None
+            named |= {Path(path) for (path,) in copies}
+            named |= {(folder / path).resolve() for (path,) in exports}
     return named
 
 

@@ -233,7 +233,7 @@ def _is_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
 
 
 def _first_words(statement: duckdb.Statement) -> str:
-    words = statement.query.split()
+    words = statement.query.rstrip("; \n").split()
     return " ".join(words[:3]) + ("…" if len(words) > 3 else "")
 
 

@@ -7,7 +7,6 @@ uses only what DuckDB 1.2 understands, too.
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from raw_store.segments import SCHEMA
 
@@ -42,8 +41,10 @@ def create_archive_views(connection: duckdb.DuckDBPyConnection, archive_url: str
         return
     folder = Path(archive_url.removeprefix("file://")).resolve()
     if next(folder.glob(f"{_PARTITIONS}/*.parquet"), None) is None:
+        empty = connection.from_arrow(SCHEMA.empty_table())
         listed = ",\n  ".join(
-            _column(field.name, _type(connection, field.type), None) for field in SCHEMA
+            _column(name, str(kind), None)
+            for name, kind in zip(empty.columns, empty.types, strict=True)
         )
         rows = f"SELECT\n  {listed},\n  CAST(NULL AS DATE) AS date\nWHERE false"
     else:
@@ -71,11 +72,6 @@ def _column(name: str, kind: str, held: str | None) -> str:
     if held == kind:
         return quoted(name)
     return f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
-
-
-def _type(connection: duckdb.DuckDBPyConnection, arrow: pa.DataType) -> str:
-    table = pa.schema([("value", arrow)]).empty_table()
-    return str(connection.from_arrow(table).types[0])
 
 
 def _parquet(path: Path) -> str:

@@ -27,8 +27,10 @@ def make_model(rollup: Rollup) -> type[models.Model]:
     name = "".join(part.capitalize() for part in rollup.name.split("_"))
     if name.lower() in apps.all_models[APP_LABEL]:
         return apps.get_model(APP_LABEL, name)
-    attributes: dict[str, object] = {column: django_field(kind) for column, kind in rollup.columns}
-    attributes[ROW_ID] = models.CharField(primary_key=True, max_length=ROW_ID_LENGTH)
+    attributes: dict[str, object] = {
+        ROW_ID: models.CharField(primary_key=True, max_length=ROW_ID_LENGTH),
+        **{column: django_field(kind) for column, kind in rollup.columns},
+    }
     attributes["Meta"] = type(
         "Meta",
         (),
