@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 
@@ -66,7 +67,7 @@ def remember(found: Iterable[Latest]) -> None:
             or order < latest.order
         ]
         LatestVersion.objects.bulk_create(
-            [LatestVersion(**dataclasses.asdict(latest)) for latest in newer],
+            [LatestVersion(**_values(latest)) for latest in newer],
             update_conflicts=True,
             unique_fields=["feed", "request_key"],
             update_fields=_UPDATED,
@@ -76,6 +77,10 @@ def remember(found: Iterable[Latest]) -> None:
 _UPDATED = [
     field.name for field in dataclasses.fields(Latest) if field.name not in ("feed", "request_key")
 ]
+
+
+def _values(latest: Latest) -> dict[str, Any]:
+    return {field.name: getattr(latest, field.name) for field in dataclasses.fields(latest)}
 
 
 def _locked(batch: list[Latest]) -> Iterable[LatestVersion]:

@@ -6,7 +6,7 @@ Synchronous; `raw_store.writer` gives it to async code.
 import dataclasses
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ from .versions import Latest, judge_payload, latest_of, newest, request_header
 
 logger = logging.getLogger(__name__)
 
-_REMEMBERED_REQUESTS = 10_000
+REMEMBERED_REQUESTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,12 @@ class OpenSegment:
         self._url = url
         self._payloads: list[Payload] = []
         self._bytes = 0
-        # Per request: the index's latest version, and the newest one this writer saw.
+        # Per request: the index's latest version, and the newest one this writer saw. Bounded; the
+        # requests of the open segment are always the most recent ones.
         self._known: OrderedDict[str, list[Latest]] = OrderedDict()
+        self._knows_all = False
+        self.has_asked = False
+        """Whether the index was asked for anything yet."""
 
     def __len__(self) -> int:
         return len(self._payloads)
@@ -65,15 +69,16 @@ class OpenSegment:
 
     def needs_latest(self, payload: Payload) -> bool:
         """Whether the index must be asked for this request's latest version first."""
-        return payload.request_key not in self._known and (
-            payload.status == 304 or judge_payload(_with_digest(payload)) == "version"
-        )
+        if self._knows_all or payload.request_key in self._known:
+            return False
+        return payload.status == 304 or judge_payload(_with_digest(payload)) == "version"
 
-    def learn(self, request_key: str, latest: Latest | None) -> None:
-        """Keep what the index says of a request."""
-        self._known[request_key] = [] if latest is None else [latest]
-        while len(self._known) > _REMEMBERED_REQUESTS + self.limits.rows:
-            self._known.popitem(last=False)
+    def learn(self, known: Mapping[str, Latest | None], *, all_known: bool = False) -> None:
+        """Keep what the index says of requests; `all_known` if it knows no other of this feed."""
+        for request_key, latest in known.items():
+            self._known.setdefault(request_key, [latest] if latest else [])
+        self._knows_all = all_known
+        self.has_asked = True
 
     def append(self, payload: Payload) -> Payload:
         """Add a payload and return its row: digest, size and `payload_id` filled in, a body equal
@@ -95,6 +100,9 @@ class OpenSegment:
             known = self._known.setdefault(row.request_key, [])
             known[1:] = [seen]
             self._known.move_to_end(row.request_key)
+            if len(self._known) > REMEMBERED_REQUESTS + self.limits.rows:
+                self._known.popitem(last=False)
+                self._knows_all = False
         return row
 
     def close(self, complete_runs: Sequence[str] = ()) -> Closed:

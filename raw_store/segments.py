@@ -109,7 +109,8 @@ class SegmentInfo:
 def segment_path(feed: str, name: str, day: datetime) -> str:
     """Where a segment lies below the archive's address."""
     source = feed.partition(".")[0]
-    return f"source={source}/feed={feed}/date={day.astimezone(UTC):%Y-%m-%d}/{name}.parquet"
+    date = day.astimezone(UTC).date().isoformat()
+    return f"source={source}/feed={feed}/date={date}/{name}.parquet"
 
 
 def write_segment(

@@ -17,18 +17,27 @@ from . import index
 from .errors import SealFailed
 from .index import InTransaction
 from .models import LatestVersion, Segment
-from .open_segment import Closed, OpenSegment, SealLimits
+from .open_segment import REMEMBERED_REQUESTS, Closed, OpenSegment, SealLimits
 from .payload import Payload
 from .versions import Latest
 
 OnSeal = Callable[[], "InTransaction | None"]
 
 
-def find_latest(feed: str, request_key: str) -> Latest | None:
-    """The index's latest version of one request."""
-    found = LatestVersion.objects.filter(feed=feed, request_key=request_key)
-    row = found.values(*(field.name for field in dataclasses.fields(Latest))).first()
-    return None if row is None else Latest(**row)
+def ask_index(open_segment: OpenSegment, payload: Payload) -> None:
+    """Learn the latest version of a payload's request: with all others of its feed at first, one
+    by one when the feed has too many."""
+    of_feed = LatestVersion.objects.filter(feed=payload.feed)
+    if not open_segment.has_asked:
+        rows = list(of_feed.values(*_LATEST)[: REMEMBERED_REQUESTS + 1])
+        known = {row["request_key"]: Latest(**row) for row in rows}
+        open_segment.learn(known, all_known=len(rows) <= REMEMBERED_REQUESTS)
+    if open_segment.needs_latest(payload):
+        rows = list(of_feed.filter(request_key=payload.request_key).values(*_LATEST))
+        open_segment.learn({payload.request_key: Latest(**rows[0]) if rows else None})
+
+
+_LATEST = [field.name for field in dataclasses.fields(Latest)]
 
 
 class SyncWriter:
@@ -55,7 +64,7 @@ class SyncWriter:
     def append(self, payload: Payload) -> Payload:
         """Add a payload to the open segment and return its row; see `OpenSegment.append`."""
         if self._open.needs_latest(payload):
-            self._open.learn(payload.request_key, find_latest(payload.feed, payload.request_key))
+            ask_index(self._open, payload)
         return self._open.append(payload)
 
     def seal(
@@ -132,8 +141,7 @@ class Writer:
         async with self._lock:
             self._raise_failure()
             if self._open.needs_latest(payload):
-                latest = await sync_to_async(find_latest)(payload.feed, payload.request_key)
-                self._open.learn(payload.request_key, latest)
+                await sync_to_async(ask_index)(self._open, payload)
             row = self._open.append(payload)
             if self._open.is_full:
                 await self._seal([], None)
