@@ -40,7 +40,7 @@ def open_folder(url: str) -> tuple[fs.FileSystem, str]:
     try:
         filesystem, root = fs.FileSystem.from_uri(url)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise ArchiveError(f"ARCHIVE_URL {url!r} is no address of a store: {error}") from None
+        raise ArchiveError(f"ARCHIVE_URL {shown(url)!r} is no store's address: {error}") from None
     return filesystem, str(root).rstrip("/")
 
 
@@ -49,9 +49,15 @@ def is_local(url: str) -> bool:
     scheme, separator, _ = url.partition("://")
     if separator and scheme != "s3":
         raise ArchiveError(
-            f"ARCHIVE_URL {url!r} is neither a folder nor an s3://bucket/prefix address."
+            f"ARCHIVE_URL {shown(url)!r} is neither a folder nor an s3://bucket/prefix address."
         )
     return not separator
+
+
+def shown(url: str) -> str:
+    """An archive's address as a message may show it: without the access key or options in it."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}" if separator else url
 
 
 def write_file(url: str, path: str, write: Callable[[BinaryIO | pa.NativeFile], None]) -> int:
@@ -66,7 +72,7 @@ def write_file(url: str, path: str, write: Callable[[BinaryIO | pa.NativeFile], 
         return _put(filesystem, f"{root}/{path}", write)
     except (OSError, pa.ArrowException) as error:
         raise SealFailed(
-            f"Segment {PurePosixPath(path).stem} could not be written below {url}: "
+            f"Segment {PurePosixPath(path).stem} could not be written below {shown(url)}: "
             f"{_cause(error)} Its payloads are not acknowledged; the next run asks again."
         ) from error
 
