@@ -4,7 +4,6 @@ The types, filters and orders are made from this, and whatever answers a questio
 finds here which column or relation a GraphQL field means. Nothing here executes.
 """
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 from django.db import models
 from strawberry.scalars import JSON, Base64
 
-from .comments import attribute_docs
+from .comments import attribute_docs, own_docstring
 from .errors import SchemaError
 from .names import Names, field_name, plural, settle, type_name
 from .scalars import scalar_of
@@ -183,9 +182,7 @@ def _entity(
 def _description(model: Model, is_rollup: bool) -> str:
     if is_rollup:
         return str(model.rollup.description)  # type: ignore[attr-defined]
-    doc = model.__doc__ or ""
-    # Without a docstring Django writes the signature there: "Quake(code, magnitude)".
-    return "" if doc.startswith(f"{model.__name__}(") else inspect.cleandoc(doc)
+    return own_docstring(model)
 
 
 def _column(field: "models.Field[Any, Any]", comments: Mapping[str, str]) -> Column:

@@ -25,6 +25,15 @@ def attribute_docs(model: type[models.Model]) -> dict[str, str]:
     return found
 
 
+def own_docstring(owner: type) -> str:
+    """The docstring of a class as its author wrote it, or nothing.
+
+    Where there is none, Django and dataclasses write the signature: `Quake(code, place)`.
+    """
+    doc = owner.__doc__ or ""
+    return "" if doc.startswith(f"{owner.__name__}(") else inspect.cleandoc(doc)
+
+
 def _own(owner: type) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(owner))

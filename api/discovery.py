@@ -5,14 +5,15 @@ generated type; with `extend=True` it adds to it. The fields of a class `Query` 
 root fields. `docs/graphql.md` shows both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from django.apps import AppConfig, apps
 from django.utils.module_loading import module_has_submodule
+from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 from strawberry_django.utils.typing import get_django_definition
 
@@ -28,12 +29,24 @@ class Written:
     roots: list[StrawberryField] = field(default_factory=list)
     modules: list[ModuleType] = field(default_factory=list)
 
-    def offer(self, names: Mapping[str, Any]) -> None:
-        """Let the annotations in `schema.py` files name any type: `station: "Station"`."""
+    def offer(self, names: Mapping[str, Any], types: Mapping[Model, type]) -> None:
+        """Let what is written lead to any type: by its name, or by the model it shows.
+
+        `station: "Station"` needs no import, and a root field may be declared to return
+        `Iterable[models.Quake]`, which is what it does return.
+        """
         for module in self.modules:
             for name, kind in names.items():
                 if isinstance(kind, type):
                     module.__dict__.setdefault(name, kind)
+        for root in self.roots:
+            annotation = root.type_annotation
+            if annotation is None and root.base_resolver is not None:
+                annotation = root.base_resolver.type_annotation
+            if annotation is not None:
+                root.type_annotation = StrawberryAnnotation(
+                    _shown(annotation.evaluate(), types), namespace=annotation.namespace
+                )
 
 
 def find_written(catalog: Catalog) -> Written:
@@ -57,6 +70,18 @@ def find_written(catalog: Catalog) -> Written:
             elif name == "Query":
                 written.roots.extend(_roots(found))
     return written
+
+
+def _shown(annotation: Any, types: Mapping[Model, type]) -> Any:
+    """The annotation with GraphQL types in place of models."""
+    if isinstance(annotation, type) and annotation in types:
+        return types[annotation]
+    arguments = [_shown(argument, types) for argument in get_args(annotation)]
+    if get_origin(annotation) in (list, Iterable):
+        return list[arguments[0]]  # type: ignore[valid-type]
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[tuple(arguments)]  # noqa: UP007
+    return annotation
 
 
 def _has_schema(config: AppConfig) -> bool:

@@ -1,6 +1,5 @@
 """Limits: how large, deep and repetitive an operation may be, and what an error may tell."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +21,11 @@ MAX_DEPTH = 12
 MAX_ALIASES = 100
 MAX_TOKENS = 5_000
 
-logger = logging.getLogger(__name__)
-
 
 def extensions(written: Written) -> Sequence[Any]:
     """What runs around every operation, outermost first."""
     found: list[type[SchemaExtension] | Any] = [
-        lambda: MaskErrors(_is_unexpected, "Something went wrong; the server's log says what."),
+        lambda: MaskErrors(_is_hidden, "Something went wrong; the server's log says what."),
         lambda: MaxTokensLimiter(MAX_TOKENS),
         lambda: MaxAliasesLimiter(MAX_ALIASES),
         lambda: QueryDepthLimiter(MAX_DEPTH),
@@ -40,7 +37,10 @@ def extensions(written: Written) -> Sequence[Any]:
     return found
 
 
-def _is_unexpected(error: GraphQLError) -> bool:
-    """Whether an error is ours to hide: an exception nobody meant for the client."""
-    original = error.original_error
-    return not (original is None or isinstance(original, GraphQLError) or settings.DEBUG)
+def is_unexpected(error: GraphQLError) -> bool:
+    """Whether an error is the program's own: an exception that nobody meant for the client."""
+    return not (error.original_error is None or isinstance(error.original_error, GraphQLError))
+
+
+def _is_hidden(error: GraphQLError) -> bool:
+    return is_unexpected(error) and not settings.DEBUG

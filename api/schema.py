@@ -3,6 +3,7 @@
 It depends on code alone, never on what the database holds.
 """
 
+import logging
 import sys
 import threading
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
 
 from reshape.models import derived_models
@@ -21,7 +23,7 @@ from .catalog import Catalog, make_catalog
 from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
-from .limits import extensions
+from .limits import extensions, is_unexpected
 from .lineage import Header, Payload
 from .operations import (
     FEED_NAMES,
@@ -36,6 +38,8 @@ from .pages import Pagination
 from .resolve import Resolvers
 from .scalars import scalar_map
 from .types import TypeMaker
+
+logger = logging.getLogger(__name__)
 
 _MODULE = "api.generated"
 _RESERVED = (
@@ -54,6 +58,17 @@ class Api:
 
     schema: strawberry.Schema
     catalog: Catalog
+
+
+class _Schema(strawberry.Schema):
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Log what the program did wrong; a client's mistakes are for the client to read."""
+        for error in errors:
+            if is_unexpected(error):
+                path = ".".join(str(part) for part in error.path or ())
+                logger.error("operation failed field=%s", path, exc_info=error.original_error)
 
 
 _lock = threading.Lock()
@@ -93,7 +108,7 @@ def make_api() -> Api:
         maker.complete(catalog[model], own)
     complete_feed(maker)
     namespace["Feed"] = Feed
-    written.offer(namespace)
+    written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
     return Api(schema=_schema(roots, written), catalog=catalog)
 
@@ -110,6 +125,6 @@ def _schema(roots: dict[str | None, StrawberryField], written: Written) -> straw
     query = strawberry.type(type("Query", (), {"__module__": _MODULE}), name="Query")
     query.__strawberry_definition__.fields = list(fields.values())  # type: ignore[attr-defined]
     try:
-        return strawberry.Schema(query, config=config, extensions=extensions(written))
+        return _Schema(query, config=config, extensions=extensions(written))
     except (GraphQLError, TypeError, ValueError, NameError) as error:
         raise SchemaError(f"The GraphQL schema cannot be made: {error}") from error

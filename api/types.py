@@ -14,6 +14,7 @@ from strawberry.types.field import StrawberryField
 from strawberry_django.fields.field import StrawberryDjangoField
 
 from .catalog import Catalog, Entity, Relation
+from .comments import own_docstring
 from .lineage import Payload, resolve_payload
 from .names import field_name
 from .pages import Pagination
@@ -52,7 +53,8 @@ class TypeMaker:
             field for field in missing if field and field.graphql_name not in defined
         ]
         definition.extend = False
-        definition.description = definition.description or entity.description or None
+        doc = own_docstring(written)
+        definition.description = definition.description or doc or entity.description or None
 
     def fields(self, entity: Entity) -> list[StrawberryField]:
         """Every field of an entity's generated type."""

@@ -12,6 +12,8 @@ if "ROOTCELLAR_TEST_HOME" not in os.environ:
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
 os.environ["ROOTCELLAR_HOME"] = os.environ["ROOTCELLAR_TEST_HOME"]
-os.environ["ROOTCELLAR_APPS"] = "tests.sample,tests.corpus.calfire,tests.corpus.pge"
+os.environ["ROOTCELLAR_APPS"] = (
+    "tests.sample,tests.corpus.calfire,tests.corpus.pge,tests.api.garden"
+)
 
 from etl.settings import *  # noqa: F403
