@@ -8,5 +8,5 @@ class ReshapeConfig(AppConfig):
     def ready(self) -> None:
         from .checks import check_derived_models, check_transforms
 
-        checks.register(check_derived_models, checks.Tags.models)
+        checks.register(check_derived_models)
         checks.register(check_transforms)

@@ -1,6 +1,6 @@
 """System checks: what a derived model or a transform must not be, said before a replay meets it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -19,7 +19,7 @@ _PURE_DEFAULTS = (dict, list, str, int, float, bool)
 
 
 def check_derived_models(
-    app_configs: list[AppConfig] | None, **_: Any
+    *, app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
     """reshape.E001 to E005 and W001: the models."""
     labels = None if app_configs is None else {config.label for config in app_configs}

@@ -7,6 +7,7 @@ them, column by column, and equal those that Django itself would write.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -91,7 +92,7 @@ def upsert_rows(
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             staged = quote(f"staged_{uuid4().hex}")
-            cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table}) ON COMMIT DROP")
+            cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table})")
             with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types(_postgresql_types(connection, model, rows.schema.names))
                 for batch in _parameters(connection, model, rows):
@@ -153,6 +154,10 @@ def _read_text(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array(values, pa.string()).cast(arrow)
 
 
+def _read_time_of_day(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else time.fromisoformat(v) for v in values], arrow)
+
+
 def _read_time(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     # SQLite holds UTC without saying so.
     return pc.assume_timezone(pa.array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
@@ -208,7 +213,7 @@ def _write_json(column: pa.Array) -> list[Any]:
 _FROM_SQLITE: dict[str, Read] = {
     "time": _read_time,
     "date": _read_text,
-    "time of day": _read_text,
+    "time of day": _read_time_of_day,
     "decimal": _read_decimal,
     "uuid": _read_hex,
     "boolean": _read_boolean,

@@ -84,10 +84,12 @@ def test_many_to_many_field_is_refused():
 def test_transform_of_an_unknown_feed_is_told_the_closest(monkeypatch):
     from reshape import registry
 
-    wrong = Transform(name="sample.t", feed="sample.page", function=iter, code_digest="")
+    wrong = Transform(
+        name="sample.t", feed="sample.page", function=lambda payload: [], code_digest=""
+    )
     monkeypatch.setitem(registry._transforms, "sample.t", wrong)
 
     (message,) = check_transforms()
 
     assert message.id == "reshape.E006"
-    assert "sample.pages" in message.hint
+    assert "sample.pages" in str(message.hint)

@@ -1,0 +1,31 @@
+"""The same tests on PostgreSQL: no stage may care which database it is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.topology.peers import postgres
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ["tests/reshape/test_load.py", "tests/reshape/test_tables.py", "tests/test_walk.py"]
+
+
+def test_load_and_walk_on_postgresql():
+    with postgres() as url:
+        environment = {**os.environ, "DATABASE_URL": url}
+        environment.pop("ROOTCELLAR_TEST_HOME", None)
+
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
