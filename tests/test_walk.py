@@ -3,7 +3,6 @@
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
 
 from api.schema import get_api
 from etl.walk import refresh
@@ -35,8 +34,6 @@ async def test_response_becomes_an_answer(home):
     (payload,) = await sync_to_async(lambda: list(archive.scan("sample.pages")))()
     replayed = await sync_to_async(refresh)("sample", archive=archive)
     answer = await get_api().schema.execute(QUESTION)
-    # The thread that served them keeps a connection, which PostgreSQL's test database waits for.
-    await sync_to_async(connections.close_all)()
 
     assert (run.outcome, run.payload_count) == ("complete", 1)
     assert payload.json() == LIBRARY
