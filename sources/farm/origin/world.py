@@ -6,7 +6,7 @@ Every day something happens:
 
 - an item arrives (until the catalogue is out), an item's entry is rewritten, prices move;
 - a quest is pinned up, from day 2 an old one is taken down, some ask for more than before;
-- on days 2, 5, 8 … an item is withdrawn for five days: its page answers 404;
+- on days 2, 5, 8 … an item is withdrawn for three days: its page answers 404;
 - on days 3, 10, 17 … a storm takes part of the site down: see `has_outage`;
 - on days 4, 11, 18 … one item's page is printed wrong: see `smudged_item`.
 """
@@ -19,7 +19,7 @@ from functools import lru_cache
 FIRST_DATE = date(2025, 3, 1)
 FIRST_ITEMS = 24
 FIRST_QUESTS = 12
-DAYS_WITHDRAWN = 5
+DAYS_WITHDRAWN = 3
 WEEK = 7
 OUTAGE_WEEKDAY = 3
 SMUDGE_WEEKDAY = 4

@@ -7,6 +7,7 @@ import pytest
 
 from raw_store.ids import derived_id
 from raw_store.payload import Payload, digest, request_key
+from reshape.models import Row
 from sources.farm.models import (
     DailyPrice,
     Item,
@@ -95,7 +96,8 @@ def test_a_page_without_an_item_raises():
 
 @pytest.mark.parametrize("day", [0, 2, 5, 9])
 def test_notices_give_quests_with_what_they_require_and_reward(day):
-    rows, link = [], "/api/quests?page=1"
+    rows: list[Row] = []
+    link = "/api/quests?page=1"
     while link:
         payload = fetched("farm.quests", link, day)
         rows += transform_quests(payload)
