@@ -63,13 +63,14 @@ class FileLock:
 class AdvisoryLock:
     """A PostgreSQL advisory lock; it lives as long as its connection."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, database: BaseDatabaseWrapper | None = None) -> None:
+        self._database = database
         digest = hashlib.sha256(f"rootcellar {name}".encode()).digest()
         self._number = int.from_bytes(digest[:8], "big", signed=True)
         self._connection: BaseDatabaseWrapper | None = None
 
     def acquire(self) -> bool:
-        own = connection.copy()
+        own = (self._database or connection).copy()
         # The calls come from whichever thread is free.
         own.inc_thread_sharing()
         try:

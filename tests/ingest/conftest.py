@@ -1,7 +1,12 @@
 """A loopback origin, an archive of the test's own, and extractors declared for one test."""
 
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +20,7 @@ from raw_store.payload import Payload
 
 from .origin import Origin
 
+SETTINGS = "tests.ingest.server_settings"
 FEED = "orchard.pages"
 QUICK = Patience(base=0.01, longest=0.02, ceiling=2.0)
 
@@ -34,14 +40,33 @@ async def origin():
         yield running
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """A home folder with an empty database, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity=0", f"--settings={SETTINGS}"],
+        env=os.environ | {"ROOTCELLAR_TEST_HOME": str(folder)},
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def other_home(migrated, tmp_path):
+    """A home folder for processes that a test starts."""
+    return Path(shutil.copytree(migrated, tmp_path / "other"))
+
+
 @pytest.fixture
 def declared():
     """What a test declares is forgotten after it."""
-    before = dict(registry._extractors), dict(feeds._feeds)
+    extractors, every_feed = dict(registry._extractors), dict(feeds._feeds)
     yield
-    for known, saved in zip((registry._extractors, feeds._feeds), before, strict=True):
-        known.clear()
-        known.update(saved)
+    registry._extractors.clear()
+    registry._extractors.update(extractors)
+    feeds._feeds.clear()
+    feeds._feeds.update(every_feed)
 
 
 @pytest.fixture

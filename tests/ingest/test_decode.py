@@ -25,7 +25,8 @@ ENCODERS = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    # The best quality takes long for the large bodies here.
+    "br": lambda body: brotli.compress(body, quality=1),
     "zstd": zstandard.compress,
 }
 
@@ -92,7 +93,7 @@ def test_an_unknown_coding_is_named_with_the_known_ones():
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_a_body_made_to_swell_stops_at_the_limit(name):
-    bomb = ENCODERS[name](b"\0" * 200_000_000)
+    bomb = ENCODERS[name](b"\0" * 30_000_000)
 
     decoded = decode(bomb, name, 1_000_000)
 

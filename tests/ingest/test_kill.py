@@ -48,14 +48,6 @@ def pages():
     server.server_close()
 
 
-@pytest.fixture
-def victim_home(tmp_path):
-    environment = os.environ | {"ROOTCELLAR_TEST_HOME": str(tmp_path)}
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--settings=tests.settings"]
-    subprocess.run(command, env=environment, check=True)
-    return tmp_path, environment
-
-
 def query(home, sql):
     with closing(sqlite3.connect(home / "db.sqlite3")) as database:
         return database.execute(sql).fetchall()
@@ -63,7 +55,8 @@ def query(home, sql):
 
 def read_archive(home):
     """The pages and the runs of every row in an acknowledged segment, read without our code."""
-    pages, runs = set(), Counter()
+    pages: set[int] = set()
+    runs: Counter[str] = Counter()
     for (path,) in query(home, "SELECT path FROM raw_store_segment"):
         table = pq.read_table(home / "archive" / path, columns=["url", "status", "run_id"])
         for row in table.to_pylist():
@@ -78,8 +71,9 @@ def read_watermark(home):
     return int(found[0][0]) if found else 0
 
 
-def test_nothing_acknowledged_is_lost_however_often_the_process_is_killed(pages, victim_home):
-    home, environment = victim_home
+def test_nothing_acknowledged_is_lost_however_often_the_process_is_killed(pages, other_home):
+    home = other_home
+    environment = os.environ | {"ROOTCELLAR_TEST_HOME": str(home)}
     command = [sys.executable, "-m", "tests.ingest.victim", pages]
     acknowledged: dict[str, int] = {}
     watermarks = [0]

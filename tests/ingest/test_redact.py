@@ -84,6 +84,7 @@ def test_a_secret_parameter_is_masked_in_addresses_and_forms(name):
     assert CANARY not in url
     assert url.startswith(f"https://a.example/p?page=2&{name}=redacted-")
     assert url.endswith("&q=a%20b")
+    assert form is not None
     assert form.startswith(f"page=2&{name}=redacted-".encode())
 
 
@@ -104,6 +105,8 @@ def test_secrets_in_json_and_multipart_request_bodies_are_masked():
         "multipart/form-data; boundary=x",
     )
 
+    assert json is not None
+    assert multipart is not None
     assert CANARY.encode() not in json + multipart
     assert b'"page":2' in json
     assert b'name="page"\r\n\r\n2\r\n' in multipart

@@ -17,7 +17,7 @@ FEED = "orchard.pages"
 
 
 def main(origin: str) -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.ingest.server_settings"
     django.setup()
     # Imported here once, for all children.
     import ingest.runs  # noqa: F401
