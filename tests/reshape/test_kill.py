@@ -1,0 +1,97 @@
+"""A replay that is killed, or runs twice at once, ends in the rows of one that was not."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAPSHOTS = 60
+ROWS = 300
+
+
+def manage(home, *arguments):
+    environment = {**os.environ, "ROOTCELLAR_HOME": str(home), "ROOTCELLAR_APPS": "tests.sample"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "etl.settings"}
+    environment.pop("DATABASE_URL", None)
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with sixty versions of three hundred authors, and nothing derived."""
+    home = tmp_path_factory.mktemp("home")
+    log = home / "snapshots.jsonl"
+    with log.open("wb") as file:
+        for number in range(SNAPSHOTS):
+            authors = [
+                {"code": f"a{row}", "name": f"name {number % 7} of {row}"} for row in range(ROWS)
+            ]
+            snapshot = {
+                "url": "http://library.example/loans",
+                "method": "GET",
+                "request_body": None,
+                "fetched_at": f"2026-01-01T00:{number:02}:00Z",
+                "body": orjson.dumps({"authors": authors}).decode(),
+            }
+            file.write(orjson.dumps(snapshot) + b"\n")
+    finish(manage(home, "migrate", "-v0"))
+    finish(manage(home, "archive", "import", "sample.loans", log))
+    return home
+
+
+def rows(home):
+    with closing(sqlite3.connect(home / "db.sqlite3")) as database:
+        return database.execute("SELECT * FROM sample_author ORDER BY code").fetchall()
+
+
+def test_killed_replays_leave_old_rows_or_new_ones_and_the_next_completes(home):
+    started = time.monotonic()
+    finish(manage(home, "replay", "sample"))
+    duration = time.monotonic() - started
+    complete = rows(home)
+    assert len(complete) == ROWS
+    dice = random.Random(7)
+
+    for _ in range(5):
+        with closing(sqlite3.connect(home / "db.sqlite3")) as database, database:
+            database.execute("DELETE FROM sample_author")
+            database.execute("DELETE FROM reshape_modelstate")
+        process = manage(home, "replay", "sample")
+        time.sleep(dice.uniform(0.3, 1.0) * duration)
+        process.kill()
+        process.communicate()
+        assert rows(home) in ([], complete)
+
+    finish(manage(home, "replay", "sample"))
+    assert rows(home) == complete
+
+
+def test_two_replays_at_once_end_as_one(home):
+    both = [manage(home, "replay", "sample"), manage(home, "replay", "sample")]
+
+    for process in both:
+        finish(process)
+
+    assert len(rows(home)) == ROWS
