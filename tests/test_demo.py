@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -13,14 +16,14 @@ from django.core.management.base import CommandError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def play(home, *arguments):
-    """Run the demo in a process of its own, in `home`."""
+def start(home, *arguments):
+    """Start the demo in a process of its own, in `home`."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if name not in {"DATABASE_URL", "ARCHIVE_URL", "ROOTCELLAR_APPS", "FARM_ORIGIN_URL"}
     }
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "manage.py", "demo", *arguments],
         cwd=ROOT,
         env={
@@ -29,16 +32,34 @@ def play(home, *arguments):
             "ROOTCELLAR_HOME": str(home),
         },
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
     )
 
 
+@dataclass(frozen=True)
+class Played:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def play(home, *arguments):
+    """Run the demo to its end."""
+    with start(home, *arguments) as process:
+        stdout, stderr = process.communicate(timeout=120)
+    return Played(process.returncode, stdout, stderr)
+
+
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory):
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def twice(home):
     """The first five days, then the next one: the processes as they ended."""
-    home = tmp_path_factory.mktemp("demo")
     return play(home, "--once", "--days", "5"), play(home, "--once", "--days", "1")
 
 
@@ -78,6 +99,20 @@ def test_the_changed_transform_is_shown_but_not_loaded(twice):
     assert '+ base_value=_coins(article, ".worth") + _coins(article, ".toll"),' in told
     assert "changed columns: base_value in" in told
     assert "+" not in (ROOT / "sources/farm/transform.py").read_text().split('".worth"')[1][:2]
+
+
+def test_the_demo_serves_what_it_made_until_it_is_stopped(home, twice):
+    with start(home, "--days", "1", "--port", "0") as process:
+        address = next(
+            line.split()[1] for line in process.stdout if line.strip().startswith("GraphQL ")
+        )
+        answer = httpx.post(address, json={"query": "{ questsCount }"}, timeout=30)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=30)
+
+    assert answer.json() == {"data": {"questsCount": 13}}
+    assert process.returncode == 0
+    assert "Stopped." in told
 
 
 def test_a_day_count_that_makes_no_sense_is_refused():

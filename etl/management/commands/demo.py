@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import socket
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from django.db.models import Sum
 
 from etl.demo.days import NO_BREAK, SOURCE, DemoFailed, pass_day, reached
 from etl.demo.edit import edited
-from etl.demo.questions import GRAPHQL, QUESTIONS, ask_graphql
+from etl.demo.questions import GRAPHQL, ask_graphql, questions
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.models import Segment
@@ -57,23 +56,33 @@ class Command(BaseCommand):
     def handle(self, *, once: bool, days: int, port: int, **options: Any) -> None:
         if days < 1:
             raise CommandError(f"--days takes a number from 1; got {days}.")
-        with _listening(None if once else port) as listener:
-            call_command("migrate", verbosity=0)
-            archive = Archive()
-            start = reached(archive)
-            with _origin(start.port) as origin:
-                self._introduce(origin, start.next_day)
-                self._pass_days(origin, archive, range(start.next_day, start.next_day + days))
-                self._show_edit()
-                is_right = self._ask()
-                if not is_right:
-                    self.stderr.write("The GraphQL answer differs from the tables; see above.")
-                if listener is not None:
-                    self._serve(listener, origin)
+        try:
+            with _listening(None if once else port) as listener:
+                is_right = self._play(days, listener)
+        except (DemoFailed, ArchiveError, ReshapeError, WarehouseError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Stopped. What was fetched is archived; the next demo goes on from there."
+            ) from None
         if once:
             self.stdout.write(json.dumps({**_totals(), "graphql_ok": is_right}))
         if not is_right:
-            sys.exit(1)
+            raise CommandError("The GraphQL answer differs from the tables; see above.")
+
+    def _play(self, days: int, listener: socket.socket | None) -> bool:
+        """Tell the whole story; return whether the GraphQL answer was right."""
+        call_command("migrate", verbosity=0)
+        archive = Archive()
+        start = reached(archive)
+        with _origin(start.port) as origin:
+            self._introduce(origin, start.next_day)
+            self._pass_days(origin, archive, range(start.next_day, start.next_day + days))
+            self._show_edit()
+            is_right = self._ask()
+            if listener is not None:
+                self._serve(listener, origin)
+        return is_right
 
     def _introduce(self, origin: Origin, next_day: int) -> None:
         self.stdout.write("Rootcellar: keep every response, re-derive everything.")
@@ -94,10 +103,7 @@ class Command(BaseCommand):
         with _quiet_runs():
             for day in days:
                 self._heading(f"Day {day}, {date_of(day):%A %-d %B %Y}")
-                try:
-                    pass_day(origin, day, archive, self._tell)
-                except (DemoFailed, ArchiveError, ReshapeError, WarehouseError) as error:
-                    raise CommandError(str(error)) from error
+                pass_day(origin, day, archive, self._tell)
 
     def _show_edit(self) -> None:
         self._heading("A changed transform: see first what it would change")
@@ -113,7 +119,7 @@ class Command(BaseCommand):
             self.stdout.write("\n$ manage.py replay farm --diff")
             call_command("replay", SOURCE, "--diff", verbosity=0, stdout=self.stdout)
         if _values() != before:
-            raise CommandError("The diff changed live rows, which it must never do.")
+            raise DemoFailed("The diff changed live rows, which it must never do.")
         self._paragraph(
             "No page was requested and no row was touched. `manage.py replay farm` would load it."
         )
@@ -129,7 +135,7 @@ class Command(BaseCommand):
         self.stdout.write(_compact(answered.data))
         self._heading("Anything else: SQL, while everything runs")
         with connect() as connection:
-            for about, sql in QUESTIONS.items():
+            for about, sql in questions().items():
                 self._paragraph(about)
                 self.stdout.write(f"\n{sql}\n")
                 table = io.StringIO()
@@ -151,6 +157,7 @@ class Command(BaseCommand):
             ("SQL", "python manage.py sql"),
         ):
             self.stdout.write(f"  {label:<{LABEL_WIDTH}}{text}")
+        self.stdout.flush()
         # The other sources live on the network; the demo stays off it.
         settings.SCHEDULER = False
         config = uvicorn.Config("etl.asgi:application", lifespan="on", log_level="warning")
@@ -161,6 +168,7 @@ class Command(BaseCommand):
 
     def _heading(self, text: str) -> None:
         self.stdout.write("\n" + self.style.MIGRATE_HEADING(text))
+        self.stdout.flush()
 
     def _paragraph(self, text: str) -> None:
         self.stdout.write("\n" + textwrap.fill(text, WIDTH))
