@@ -1,5 +1,27 @@
+"""The API: its system check says whether a schema can be made."""
+
 from django.apps import AppConfig
+from django.core import checks
 
 
 class ApiConfig(AppConfig):
     name = "api"
+
+    def ready(self) -> None:
+        checks.register(check_schema)
+
+
+def check_schema(**_: object) -> list[checks.CheckMessage]:
+    """The system check: the models and rollups have names and types in GraphQL.
+
+    It does not import the sources' `schema.py` files; `manage.py schema` makes the whole.
+    """
+    # Not above: models cannot be imported before every app is loaded.
+    from .errors import SchemaError
+    from .schema import describe
+
+    try:
+        describe()
+    except SchemaError as error:
+        return [checks.Error(str(error), id="api.E001")]
+    return []

@@ -22,7 +22,7 @@ Batch = Callable[[list[Any]], Sequence[Any]]
 
 @dataclass(slots=True)
 class Operation:
-    """The loaders of one operation, and how many rows it may still read."""
+    """The loaders of one operation, and how many rows its answer may still hold."""
 
     rows_left: int = MAX_ROWS
     _loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
@@ -40,11 +40,15 @@ class Operation:
         return loader.load(key)
 
     def spend(self, row_count: int) -> None:
-        """Count rows read; raises `RequestRefused` beyond the operation's budget."""
+        """Count rows of the answer; raises `RequestRefused` beyond the operation's budget.
+
+        A row counts wherever it stands: rows that were read once may stand in an answer
+        a thousand times, in lists that lead back and forth.
+        """
         self.rows_left -= row_count
         if self.rows_left < 0:
             raise RequestRefused(
-                f"This operation reads more than {MAX_ROWS} rows. "
+                f"This answer would hold more than {MAX_ROWS} rows. "
                 "Ask for smaller pages, above all of lists within lists."
             )
 

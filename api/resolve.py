@@ -50,13 +50,10 @@ class Resolvers:
             rows, operation = self._rows(entity, info), current()
             condition, order, (offset, limit) = self._read(entity, asked)
 
-            def fetch() -> list[Model]:
-                limited = min(limit, operation.rows_left + 1)
-                found = list(rows.filter(condition).order_by(*order)[offset : offset + limited])
-                operation.spend(len(found))
-                return found
-
-            return await sync_to_async(fetch)()
+            chosen = rows.filter(condition).order_by(*order)[offset : offset + limit]
+            found = await sync_to_async(lambda: list(chosen))()
+            operation.spend(len(found))
+            return found
 
         return resolve
 
@@ -89,10 +86,11 @@ class Resolvers:
             if key is None:
                 return None
             operation = current()
+            operation.spend(1)
 
             def batch() -> Callable[[list[Any]], list[Model | None]]:
                 rows = self._rows(target, info, relation.back)
-                return lambda keys: _fetch_ones(rows, relation, keys, operation)
+                return lambda keys: _fetch_ones(rows, relation, keys)
 
             return operation.load(_place(info), key, batch)
 
@@ -102,7 +100,7 @@ class Resolvers:
         """A page of the rows a relation leads to, from each of the parents."""
         target = self._catalog[relation.target]
 
-        def resolve(root: Any, info: Info, **asked: Any) -> Awaitable[list[Model]]:
+        async def resolve(root: Any, info: Info, **asked: Any) -> list[Model]:
             operation = current()
 
             def batch() -> Callable[[list[Any]], list[list[Model]]]:
@@ -111,7 +109,11 @@ class Resolvers:
                 rows = rows.filter(condition)
                 return lambda keys: _fetch_lists(rows, relation, order, page, keys, operation)
 
-            return operation.load(_place(info), getattr(root, relation.own), batch)
+            found: list[Model] = await operation.load(
+                _place(info), getattr(root, relation.own), batch
+            )
+            operation.spend(len(found))
+            return found
 
         return resolve
 
@@ -177,14 +179,11 @@ def _chunks(keys: list[Any]) -> Iterator[list[Any]]:
         yield keys[start : start + _KEYS_PER_STATEMENT]
 
 
-def _fetch_ones(
-    rows: Rows, relation: Relation, keys: list[Any], operation: Operation
-) -> list[Model | None]:
+def _fetch_ones(rows: Rows, relation: Relation, keys: list[Any]) -> list[Model | None]:
     found: dict[Any, Model] = {}
     for some in _chunks(keys):
-        limited = rows.filter(**{f"{relation.back}__in": some})[: operation.rows_left + 1]
-        found |= {getattr(row, relation.back): row for row in limited}
-    operation.spend(len(found))
+        chosen = rows.filter(**{f"{relation.back}__in": some})
+        found |= {getattr(row, relation.back): row for row in chosen}
     return [found.get(key) for key in keys]
 
 
@@ -197,13 +196,13 @@ def _fetch_lists(
     operation: Operation,
 ) -> list[list[Model]]:
     offset, limit = page
-    found: defaultdict[Any, list[Model]] = defaultdict(list)
     if len(keys) == 1:
         # An index gives the page of one parent; numbering would read all its rows.
         chosen = rows.filter(**{relation.back: keys[0]}).order_by(*order)
-        limited = list(chosen[offset : offset + min(limit, operation.rows_left + 1)])
-        operation.spend(len(limited))
-        return [limited]
+        return [list(chosen[offset : offset + limit])]
+    found: defaultdict[Any, list[Model]] = defaultdict(list)
+    # A row stands in the answer at least once: reading one too many is enough to refuse.
+    readable = operation.rows_left + 1
     for some in _chunks(keys):
         chosen = rows.filter(**{f"{relation.back}__in": some})
         position = Window(RowNumber(), partition_by=[F(relation.back)], order_by=order)
@@ -211,8 +210,8 @@ def _fetch_lists(
         chosen = chosen.filter(
             **{f"{_POSITION}__gt": offset, f"{_POSITION}__lte": offset + limit}
         ).order_by(_POSITION)
-        for row in chosen[: operation.rows_left + 1]:
-            operation.spend(1)
+        for row in chosen[: max(readable, 0)]:
+            readable -= 1
             found[getattr(row, _PARENT)].append(row)
     return [found[key] for key in keys]
 

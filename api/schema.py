@@ -84,15 +84,20 @@ def get_api() -> Api:
     return _made[0]
 
 
-def make_api() -> Api:
-    """Make the schema of everything that is installed. Raises `SchemaError`."""
-    catalog = make_catalog(
+def describe() -> Catalog:
+    """What the schema of everything that is installed will hold. Raises `SchemaError`."""
+    return make_catalog(
         derived=derived_models(),
         rollups=rollup_models(),
         own=OWN_MODELS,
         hidden=HIDDEN_COLUMNS,
         reserved=_RESERVED,
     )
+
+
+def make_api() -> Api:
+    """Make the schema of everything that is installed. Raises `SchemaError`."""
+    catalog = describe()
     written = find_written(catalog)
     module = ModuleType(_MODULE)
     # Generated classes name each other; strawberry looks such names up in their module.

@@ -52,6 +52,13 @@ class _View(AsyncGraphQLView[Any, Any]):
             # A JSON column may hold integers beyond 64 bits.
             return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"))
 
+    def decode_json(self, data: str | bytes) -> object:
+        found = super().decode_json(data)
+        found = {} if found is None else found
+        if not isinstance(found, dict):
+            raise json.JSONDecodeError("a question is a JSON object", str(data), 0)
+        return found
+
     async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
         response = render(
             request, "api/graphiql.html", {"question": _FIRST_QUESTION, "version": version()}

@@ -4,9 +4,11 @@ import pytest
 from django.db import models
 from django.test.utils import isolate_apps
 
+from api.apps import check_schema
 from api.catalog import make_catalog
 from api.errors import SchemaError
 from reshape.models import Derived
+from tests.api.garden.models import Bed
 
 
 class Sown(Derived):
@@ -110,3 +112,17 @@ def test_a_column_called_payload_is_refused():
 
     with pytest.raises(SchemaError, match=r"garden\.Crate\.payload .* taken\. Rename"):
         catalog_of(Crate)
+
+
+def test_the_system_check_finds_nothing_wrong_with_what_is_installed():
+    assert check_schema() == []
+
+
+def test_the_system_check_reports_what_cannot_be_shown(monkeypatch):
+    # As a source's migration would: a column that takes the place of the lineage.
+    monkeypatch.setattr(Bed._meta.get_field("name"), "attname", "payload")
+
+    (found,) = check_schema()
+
+    assert found.id == "api.E001"
+    assert "garden.Bed.payload would be called payload" in found.msg

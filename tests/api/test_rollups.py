@@ -1,0 +1,40 @@
+"""Rollups as fields: typed, filtered, ordered, in pages."""
+
+from datetime import date
+
+import pytest
+
+from warehouse.rollups import rollup_model
+
+
+@pytest.fixture
+def totals(db):
+    model = rollup_model("sample_loans_daily")
+    columns = [field.name for field in model._meta.concrete_fields if not field.primary_key]
+    model._base_manager.bulk_create(
+        model(row_id=f"r{day}", day=date(2026, 1, day), **{columns[1]: 10 - day})
+        for day in (1, 2, 3)
+    )
+    return columns
+
+
+def test_a_rollup_is_a_list_called_like_its_file(ask, totals):
+    answer = ask(
+        """{ sampleLoansDaily(order: {loanCount: ASC}, pagination: {limit: 2}) { day loanCount }
+             sampleLoansDailyCount(filters: {day: {gt: "2026-01-01"}}) }"""
+    )
+
+    assert answer == {
+        "sampleLoansDaily": [
+            {"day": "2026-01-03", "loanCount": 7},
+            {"day": "2026-01-02", "loanCount": 8},
+        ],
+        "sampleLoansDailyCount": 2,
+    }
+
+
+def test_a_rollup_is_described_by_the_comment_in_its_file(ask, db):
+    answer = ask('{ __type(name: "SampleLoansDaily") { description fields { name } } }')
+
+    assert answer["__type"]["description"] == "Loans per day."
+    assert "rowId" not in {field["name"] for field in answer["__type"]["fields"]}

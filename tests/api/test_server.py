@@ -1,0 +1,92 @@
+"""The program as it is served: uvicorn, a database and an archive of its own."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_FILL = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from raw_store.archive import Archive
+from tests.making import make_payload
+from sources.quakes.models import Network
+page = make_payload("quakes.day", {"features": []})
+Archive().append_all("quakes.day", [page])
+Network.objects.create(code="ci", fetch_id=page.fetch_id)
+Network.objects.create(code="nc", fetch_id=page.fetch_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A client of a server with two rows and the payload they come from."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOTCELLAR_")}
+    env = kept | {
+        "ROOTCELLAR_HOME": str(home),
+        "DJANGO_SETTINGS_MODULE": "etl.settings",
+        "SCHEDULER": "0",
+    }
+    subprocess.run([sys.executable, "-c", _FILL], cwd=ROOT, env=env, check=True, timeout=120)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "etl.asgi:application", "--port", str(port)]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            for _ in range(300):
+                with contextlib.suppress(httpx.TransportError):
+                    client.get("/healthz")
+                    break
+                assert process.poll() is None, (home / "log").read_text()
+                time.sleep(0.1)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_it_is_well(server):
+    assert server.get("/healthz").json() == {"status": "ok", "segment_count": 1}
+
+
+def test_it_answers_rows_with_their_payloads_and_bodies(server):
+    question = "{ networks { code quakesCount payload { status feed bodyUrl } } }"
+
+    answer = server.post("/graphql", json={"query": question}).json()
+
+    networks = answer["data"]["networks"]
+    assert [network["code"] for network in networks] == ["ci", "nc"]
+    assert networks[0]["payload"] == networks[1]["payload"]
+    assert server.get(networks[0]["payload"]["bodyUrl"]).json() == {"features": []}
+
+
+def test_it_answers_many_at_once(server):
+    def ask(number):
+        question = f'{{ network(code: "{["ci", "nc"][number % 2]}") {{ code }} networksCount }}'
+        return server.post("/graphql", json={"query": question}).json()
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(40)))
+
+    assert [answer["data"]["network"]["code"] for answer in answers] == ["ci", "nc"] * 20
+
+
+def test_it_serves_pages_and_files(server):
+    page = server.get("/graphql", headers={"Accept": "text/html"})
+    script = page.text.split('src="')[1].split('"')[0]
+
+    assert server.get("/").status_code == 200
+    assert server.get(script).headers["Content-Type"].startswith("text/javascript")
