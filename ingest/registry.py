@@ -1,5 +1,6 @@
 """The extractors the sources declare."""
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ def extractor(
         )
 
     def register(function: ExtractorFunction) -> ExtractorFunction:
+        if not inspect.iscoroutinefunction(function):
+            raise ExtractorInvalid(
+                f"Feed {name}: {_origin(function)} is not async; write `async def` before it, and "
+                "`await client.get(…)` in it."
+            )
         known = _extractors.get(name)
         if known and _origin(known.function) != _origin(function):
             raise ExtractorInvalid(

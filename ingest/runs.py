@@ -17,7 +17,8 @@ from uuid import UUID
 import httpx
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import transaction
 from django.db.models import F
 
 from raw_store.archive import Archive
@@ -94,9 +95,10 @@ async def run_feed(
     """
     extractor = registry.get(name)
     await sync_to_async(mark_interrupted)(name)
-    run = await sync_to_async(_begin)(name)
+    run = _new_run(name)
     redactor = Redactor(settings.SECRET_KEY)
     try:
+        await uncancelled(sync_to_async(_begin)(run))
         async with _heartbeat(run), archive.writer(name, run.id) as writer:
             ledger = _Ledger(run=run, writer=writer, progress=progress)
             writer.on_seal = ledger.at_seal
@@ -142,20 +144,17 @@ def mark_interrupted(feed: str | None = None) -> int:
     return len(found)
 
 
-def _begin(feed: str) -> Run:
+def _new_run(feed: str) -> Run:
     now = datetime.now(UTC)
-    run = Run(
-        feed=feed,
-        started_at=now,
-        heartbeat_at=now,
-        machine=socket.gethostname(),
-        pid=os.getpid(),
-    )
+    machine, pid = socket.gethostname(), os.getpid()
+    return Run(feed=feed, started_at=now, heartbeat_at=now, machine=machine, pid=pid)
+
+
+def _begin(run: Run) -> None:
+    _running_here.add(run.id)
     with transaction.atomic():
         run.save(force_insert=True)
-        FeedStatus.objects.update_or_create(feed=feed, defaults={"last_run": run})
-    _running_here.add(run.id)
-    return run
+        FeedStatus.objects.update_or_create(feed=run.feed, defaults={"last_run": run})
 
 
 def _end(
@@ -170,8 +169,12 @@ def _end(
     if error is not None and redactor is not None:
         message = redactor.scrub(describe(error))
         trace = redactor.scrub("".join(traceback.format_exception(error)))
+    runs = Run.objects.filter(pk=run.pk)
+    if outcome is not Outcome.COMPLETE:
+        # A cancellation may arrive just after the run was sealed as complete.
+        runs = runs.exclude(outcome=Outcome.COMPLETE)
     with transaction.atomic():
-        Run.objects.filter(pk=run.pk).update(
+        changed = runs.update(
             outcome=outcome,
             finished_at=now,
             error=message,
@@ -179,6 +182,8 @@ def _end(
             resume_at=_resume_at(error),
         )
         status = FeedStatus.objects.filter(feed=run.feed)
+        if not changed:
+            return
         if outcome is Outcome.COMPLETE:
             status.update(last_complete_at=now, consecutive_failures=0, last_error="")
         elif outcome is Outcome.FAILED:
@@ -259,7 +264,7 @@ async def _heartbeat(run: Run) -> AsyncIterator[None]:
             await asyncio.sleep(_HEARTBEAT)
             try:
                 await Run.objects.filter(pk=run.pk).aupdate(heartbeat_at=datetime.now(UTC))
-            except DatabaseError as error:
+            except AnyDatabaseError as error:
                 # The next beat may succeed; what matters is sealed in transactions that raise.
                 logger.warning("heartbeat not recorded run=%s: %s", run.pk, error)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
 
 from raw_store.archive import Archive
 
@@ -89,6 +89,7 @@ class Supervisor:
         crashes = 0
         while True:
             try:
+                await sync_to_async(close_old_connections)()
                 if await uncancelled(asyncio.to_thread(self._lead.acquire)):
                     await self._supervise()
                 crashes = 0
@@ -140,6 +141,8 @@ class Supervisor:
                 await asyncio.sleep(pause)
 
     async def _run_when_due(self, extractor: Extractor) -> None:
+        # There are no requests here to do it: a connection that broke would stay broken.
+        await sync_to_async(close_old_connections)()
         due = await self._wait_until_due(extractor)
         run = await run_feed(extractor.name, self._archive, patience=self._patience)
         await sync_to_async(plan_after)(extractor, run, due, retry=self._retry)

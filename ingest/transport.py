@@ -32,6 +32,7 @@ from .uncancelled import uncancelled
 
 logger = logging.getLogger(__name__)
 
+_LARGE = 256 * 1024
 # A whole fetch may take this many times the seconds it may go without a byte.
 _DEADLINE_FACTOR = 20
 _VALIDATORS = ("if-none-match", "if-modified-since")
@@ -98,7 +99,12 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
                 limit=self._extractor.max_body,
                 deadline=self._extractor.timeout * _DEADLINE_FACTOR,
             )
-        payload, body = self._payload(request, key, sequence, found)
+        # Decoding a large body takes long enough for other fetches to notice.
+        payload, body = (
+            await uncancelled(asyncio.to_thread(self._payload, request, key, sequence, found))
+            if len(found.encoded) > _LARGE
+            else self._payload(request, key, sequence, found)
+        )
         row = await uncancelled(self._writer.append(payload))
         await self._tell(host, request, found, payload.attempt)
         if self._on_archived:

@@ -56,6 +56,16 @@ def test_two_functions_cannot_extract_one_feed():
         extractor("quakes.day")(second)
 
 
+def test_a_function_that_is_not_async_is_refused():
+    def extract_day(client):
+        pass
+
+    with pytest.raises(
+        errors.ExtractorInvalid, match=r"extract_day is not async; write `async def`"
+    ):
+        extractor("quakes.day")(extract_day)
+
+
 def test_declaring_the_same_function_again_replaces_it():
     async def extract_day(client):
         pass

@@ -104,6 +104,22 @@ async def test_a_cancelled_run_is_sealed_and_marked_interrupted(
     assert (await Watermark.objects.aget()).value == "first"
 
 
+async def test_a_run_cancelled_before_it_fetched_anything_is_marked_too(
+    archive, declared, transactional_db
+):
+    @extractor(FEED)
+    async def pages(client):
+        pass
+
+    for delay in (0, 0.001, 0.003, 0.01):
+        task = asyncio.create_task(run_feed(FEED, archive))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert {run.outcome async for run in Run.objects.all()} <= {"interrupted", "complete"}
+
+
 async def test_a_disk_that_refuses_fails_the_run_and_the_next_one_continues(
     origin, extract, archive, payloads
 ):
