@@ -188,6 +188,7 @@ class Archive:
         if not ids:
             return {}
         found: dict[UUID, Payload] = {}
+        damaged: list[tuple[SegmentCorrupt, list[UUID]]] = []
         spanning = Segment.objects.filter(first_fetch_id__lte=ids[-1], last_fetch_id__gte=ids[0])
         for segment in spanning.order_by("name"):
             within = _within(ids, segment)
@@ -197,11 +198,16 @@ class Archive:
             try:
                 rows = segments.read_rows(self.url, segment.path, wanted, bodies=bodies)
             except SegmentCorrupt as error:
-                if on_damaged is None:
-                    raise
-                on_damaged(error)
+                damaged.append((error, within))
                 continue
             found.update((row.fetch_id, row) for row in rows)
+        for reason, within in damaged:
+            # What it held may have been archived again, by an import that repaired it.
+            if all(fetch_id in found for fetch_id in within):
+                continue
+            if on_damaged is None:
+                raise reason
+            on_damaged(reason)
         return found
 
 

@@ -48,6 +48,7 @@ SCHEMA = pa.schema(
         ("run_is_complete", pa.bool_()),
     ]
 )
+_CHUNKS = 200
 _WITHOUT_RUNS = pa.schema([field for field in SCHEMA if field.name != "run_is_complete"])
 
 
@@ -86,6 +87,8 @@ class Captures:
                 self._complete.update(table["run_id"].unique().to_pylist())
         if new:
             self._rows = _deduplicated(pa.concat_tables([self._rows, *new]))
+            if self._rows["fetch_id"].num_chunks > _CHUNKS:
+                self._rows = self._rows.combine_chunks()
         complete = pc.is_in(self._rows["run_id"], pa.array(sorted(self._complete), pa.string()))
         return self._rows.append_column("run_is_complete", complete).cast(SCHEMA)
 

@@ -18,8 +18,6 @@ from .versions import Latest, judge_payload, latest_of, newest, request_header
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_REQUESTS = 10_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealLimits:
@@ -44,18 +42,23 @@ class Closed:
 class OpenSegment:
     """Payloads of one feed, waiting to be sealed."""
 
-    def __init__(self, url: str, feed: str, limits: SealLimits) -> None:
+    def __init__(
+        self, url: str, feed: str, limits: SealLimits, *, remembered: int = 10_000
+    ) -> None:
         source, _, rest = feed.partition(".")
         if not (source.isidentifier() and rest.replace(".", "_").isidentifier()):
             raise ValueError(f"A feed is named source.feed, for example quakes.day; got {feed!r}.")
         self.feed = feed
         self.limits = limits
+        self.remembered = remembered
+        """Of how many requests the latest versions are kept in memory, besides the open rows'."""
         self._url = url
         self._payloads: list[Payload] = []
         self._bytes = 0
-        # Per request: the index's latest version, and the newest one this writer saw. Bounded; the
-        # requests of the open segment are always the most recent ones.
-        self._known: OrderedDict[str, list[Latest]] = OrderedDict()
+        # Per request: what the index says is the latest version, and the newest this writer saw.
+        # Bounded; the requests of the open segment are always the most recent ones.
+        self._indexed: dict[str, Latest | None] = {}
+        self._seen: OrderedDict[str, Latest] = OrderedDict()
         self._knows_all = False
         self.has_asked = False
         """Whether the index was asked for anything yet."""
@@ -69,15 +72,17 @@ class OpenSegment:
 
     def needs_latest(self, payload: Payload) -> bool:
         """Whether the index must be asked for this request's latest version first."""
-        if self._knows_all or payload.request_key in self._known:
+        if payload.status == 304:
+            # Another process may have archived the version that was asked about.
+            return _confirmed(payload, self._versions(payload.request_key)) is None
+        if self._knows_all or payload.request_key in self._indexed:
             return False
-        return payload.status == 304 or judge_payload(_with_digest(payload)) == "version"
+        return judge_payload(_with_digest(payload)) == "version"
 
     def learn(self, known: Mapping[str, Latest | None], *, all_known: bool = False) -> None:
         """Keep what the index says of requests; `all_known` if it knows no other of this feed."""
-        for request_key, latest in known.items():
-            self._known.setdefault(request_key, [latest] if latest else [])
-        self._knows_all = all_known
+        self._indexed.update(known)
+        self._knows_all = self._knows_all or all_known
         self.has_asked = True
 
     def append(self, payload: Payload) -> Payload:
@@ -97,11 +102,11 @@ class OpenSegment:
         self._bytes += payload_bytes(row)
         seen = latest_of(row)
         if seen is not None:
-            known = self._known.setdefault(row.request_key, [])
-            known[1:] = [seen]
-            self._known.move_to_end(row.request_key)
-            if len(self._known) > REMEMBERED_REQUESTS + self.limits.rows:
-                self._known.popitem(last=False)
+            self._seen[row.request_key] = seen
+            self._seen.move_to_end(row.request_key)
+            if len(self._seen) > self.remembered + self.limits.rows:
+                oldest, _ = self._seen.popitem(last=False)
+                self._indexed.pop(oldest, None)
                 self._knows_all = False
         return row
 
@@ -130,14 +135,14 @@ class OpenSegment:
         return info
 
     def _as_row(self, payload: Payload) -> Payload:
-        known = self._known.get(payload.request_key, [])
+        versions = self._versions(payload.request_key)
         if payload.status == 304:
-            confirmed = _confirmed(payload, known)
+            confirmed = _confirmed(payload, versions)
             if confirmed is None:
                 return dataclasses.replace(payload, body=None, payload_id=None, body_digest=None)
             return _revisit(payload, confirmed)
         if judge_payload(payload) == "version":
-            for latest in reversed(known):
+            for latest in versions:
                 # The holder itself, appended again, keeps its body.
                 if (
                     latest.body_digest == payload.body_digest
@@ -147,6 +152,11 @@ class OpenSegment:
         holder = payload.fetch_id if payload.body is not None else payload.payload_id
         return dataclasses.replace(payload, payload_id=holder)
 
+    def _versions(self, request_key: str) -> list[Latest]:
+        """The versions a revisit of this request may name, the newest this writer saw first."""
+        found = (self._seen.get(request_key), self._indexed.get(request_key))
+        return [latest for latest in found if latest]
+
 
 def _revisit(payload: Payload, holder: Latest) -> Payload:
     """The payload without its body, naming the fetch that holds it."""
@@ -155,11 +165,11 @@ def _revisit(payload: Payload, holder: Latest) -> Payload:
     )
 
 
-def _confirmed(payload: Payload, known: list[Latest]) -> Latest | None:
+def _confirmed(payload: Payload, versions: list[Latest]) -> Latest | None:
     """The version a 304 confirms: the one whose validators its request carried."""
     etag = request_header(payload, "if-none-match")
     last_modified = request_header(payload, "if-modified-since")
-    for latest in reversed(known):
+    for latest in versions:
         if (
             (etag is None and last_modified is None)
             or (etag is not None and latest.etag == etag)

@@ -17,7 +17,7 @@ from . import index
 from .errors import SealFailed
 from .index import InTransaction
 from .models import LatestVersion, Segment
-from .open_segment import REMEMBERED_REQUESTS, Closed, OpenSegment, SealLimits
+from .open_segment import Closed, OpenSegment, SealLimits
 from .payload import Payload
 from .versions import Latest
 
@@ -29,9 +29,9 @@ def ask_index(open_segment: OpenSegment, payload: Payload) -> None:
     by one when the feed has too many."""
     of_feed = LatestVersion.objects.filter(feed=payload.feed)
     if not open_segment.has_asked:
-        rows = list(of_feed.values(*_LATEST)[: REMEMBERED_REQUESTS + 1])
+        rows = list(of_feed.values(*_LATEST)[: open_segment.remembered + 1])
         known = {row["request_key"]: Latest(**row) for row in rows}
-        open_segment.learn(known, all_known=len(rows) <= REMEMBERED_REQUESTS)
+        open_segment.learn(known, all_known=len(rows) <= open_segment.remembered)
     if open_segment.needs_latest(payload):
         rows = list(of_feed.filter(request_key=payload.request_key).values(*_LATEST))
         open_segment.learn({payload.request_key: Latest(**rows[0]) if rows else None})
@@ -105,6 +105,7 @@ class Writer:
         self._open = OpenSegment(url, feed, limits)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._sealing_when_old: asyncio.Task[None] | None = None
 
     @property
@@ -121,17 +122,16 @@ class Writer:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Seal what is pending, also when the run failed; stop the age limit's task."""
+        """Seal what is pending, also when the run failed."""
         try:
             if self._failure is None:
                 await self.seal()
             elif error is None:
                 self._raise_failure()
         finally:
-            if task := self._sealing_when_old:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            self._stop_timer()
+            if self._sealing_when_old:
+                await self._sealing_when_old
 
     async def append(self, payload: Payload) -> Payload:
         """Add a payload to the open segment and return its row; see `OpenSegment.append`.
@@ -145,8 +145,9 @@ class Writer:
             row = self._open.append(payload)
             if self._open.is_full:
                 await self._seal([], None)
-            elif self._sealing_when_old is None or self._sealing_when_old.done():
-                self._sealing_when_old = asyncio.create_task(self._seal_when_old())
+            elif self.pending == 1:
+                age = self._open.limits.age_seconds
+                self._timer = asyncio.get_running_loop().call_later(age, self._grow_old)
         return row
 
     async def seal(
@@ -169,6 +170,7 @@ class Writer:
         self, complete_runs: list[str], in_transaction: InTransaction | None
     ) -> Segment | None:
         work = [in_transaction, self.on_seal() if self.on_seal else None]
+        self._stop_timer()
         closed = self._open.close(complete_runs)
         sealing = asyncio.ensure_future(
             self._make_durable(closed, [given for given in work if given])
@@ -200,9 +202,15 @@ class Writer:
         info = await asyncio.to_thread(self._open.write, closed)
         return await sync_to_async(index.commit)(info, closed.latest, work)
 
+    def _grow_old(self) -> None:
+        self._sealing_when_old = asyncio.create_task(self._seal_when_old())
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
     async def _seal_when_old(self) -> None:
-        await asyncio.sleep(self._open.limits.age_seconds)
-        # Nobody awaits this task: a failure is kept in `_failure`, for the next call to raise.
+        # A failure is kept in `_failure`, for the next call to raise.
         with contextlib.suppress(Exception):
             async with self._lock:
                 if self._failure is None and self._open:

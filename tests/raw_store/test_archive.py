@@ -7,7 +7,8 @@ import pytest
 from raw_store.errors import PayloadInvalid, PayloadNotFound, SegmentCorrupt
 from raw_store.ids import new_id
 from raw_store.models import LatestVersion
-from raw_store.open_segment import SealLimits
+from raw_store.open_segment import OpenSegment, SealLimits
+from raw_store.writer import ask_index
 
 from .conftest import FEED, NOON, make_payload, run_id
 
@@ -85,6 +86,35 @@ def test_a_304_to_a_validator_of_no_known_version_confirms_nothing(archive):
 
     row = archive.read(stray.fetch_id)
     assert (row.payload_id, row.body_digest, row.body) == (None, None, None)
+
+
+def test_a_304_may_confirm_a_version_that_another_process_archived_meanwhile(archive):
+    writer = archive.sync_writer(FEED)
+    writer.append(make_payload(b"a", headers=(("ETag", '"1"'),)))
+    writer.seal()
+    newer = make_payload(b"b", minute=1, headers=(("ETag", '"2"'),))
+    archive.append_all(FEED, [newer])
+
+    row = writer.append(
+        make_payload(None, minute=2, status=304, request_headers=(("If-None-Match", '"2"'),))
+    )
+
+    assert row.payload_id == newer.fetch_id
+
+
+def test_more_requests_than_are_remembered_still_give_revisits(archive):
+    urls = [f"https://example.org/{n}" for n in range(30)]
+    archive.append_all(FEED, [make_payload(b"a", url=url) for url in urls])
+    forgetful = OpenSegment(archive.url, FEED, SealLimits(rows=5), remembered=10)
+
+    again = []
+    for url in (*urls, urls[0]):
+        payload = make_payload(b"a", url=url, minute=1)
+        if forgetful.needs_latest(payload):
+            ask_index(forgetful, payload)
+        again.append(forgetful.append(payload))
+
+    assert [row.is_revisit for row in again] == [True] * 31
 
 
 def test_a_failure_with_the_same_body_is_no_revisit(archive):

@@ -189,10 +189,16 @@ def test_importing_again_repairs_what_a_damaged_segment_held(archive, tmp_path):
     (segment,) = archive.segments()
     (Path(archive.url) / segment.path).unlink()
 
+    lost = archive.segments()[0]
     done = import_snapshots(Archive(archive.url), FEED, read_log(log))
+    bodies_before_reindex = [
+        archive.read(row.fetch_id).body for row in archive.scan(on_damaged=str)
+    ]
     archive.reindex()
 
     assert (done.added, done.known) == (2, 0)
+    assert lost.name not in {segment.name for segment in archive.segments()}
+    assert bodies_before_reindex == [b"a", b"b"]
     assert [row.body for row in archive.scan(FEED)] == [b"a", b"b"]
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from raw_store.archive import Archive
 from raw_store.errors import SealFailed
 from raw_store.models import Segment
 from raw_store.open_segment import SealLimits
@@ -89,6 +90,21 @@ async def test_a_watermark_never_commits_ahead_of_its_rows(archive):
 
     for fixed, segments in seen:
         assert fixed <= 2 * segments
+
+
+async def test_a_seal_by_age_that_fails_fails_the_next_call(tmp_path, db):
+    (tmp_path / "archive").write_text("a file where the folder should be")
+    limits = SealLimits(age_seconds=0.02)
+    writer = Archive(str(tmp_path / "archive")).writer(FEED, run_id("one"), limits=limits)
+
+    await writer.append(make_payload(b"a"))
+    await asyncio.sleep(0.3)
+
+    with pytest.raises(SealFailed, match="An earlier seal"):
+        await writer.append(make_payload(b"b", minute=1))
+    with pytest.raises(SealFailed, match="An earlier seal"):
+        async with writer:
+            pass
 
 
 async def test_a_cancelled_run_still_acknowledges_the_seal_under_way(archive):
