@@ -90,6 +90,26 @@ def build(copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Bui
     )
 
 
+def is_current(copies: Mapping[str, Path]) -> bool:
+    """Whether the published build was made of these copies, by the rollup files as they are."""
+    plan = _installed_plan()
+    current = current_build(plan.folder)
+    if current is None or problems():
+        return False
+    try:
+        with duckdb.connect(str(current), read_only=True) as connection:
+            named = connection.execute("SELECT name, path FROM build.copies").fetchall()
+            made = connection.execute("SELECT name, signature FROM build.rollups").fetchall()
+    except duckdb.Error as error:
+        logger.warning("build unreadable name=%s error=%s", current, error)
+        return False
+    wanted = {table: path.resolve() for table, path in copies.items()}
+    if dict(named) != {table: str(path) for table, path in wanted.items()}:
+        return False
+    signatures = _signatures(plan, wanted)
+    return dict(made) == {rollup.name: signatures[rollup.name] for rollup in plan.rollups}
+
+
 def empty_build(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the tables of a build, without rows, in the connection's current schema."""
     plan = _installed_plan()
@@ -172,7 +192,7 @@ class _Maker:
         self.copies = {table: path.resolve() for table, path in copies.items()}
         self.name = name
         self.changed = changed
-        self.signatures = {table: self._copy_signature(table) for table in plan.tables}
+        self.signatures = _signatures(plan, self.copies)
         self.computed: set[str] = set()
         self.exports: dict[str, Path] = {}
 
@@ -218,8 +238,7 @@ class _Maker:
         return {name: (signature, self.plan.folder / export) for name, signature, export in rows}
 
     def _make_rollup(self, rollup: Rollup, before: tuple[str, Path] | None) -> None:
-        signature = self._signature(rollup)
-        self.signatures[rollup.name] = signature
+        signature = self.signatures[rollup.name]
         if self._is_unchanged(rollup, before, signature):
             assert before is not None
             self.connection.execute(
@@ -250,25 +269,6 @@ class _Maker:
         stale = self.changed | self.computed
         return before[0] == signature and before[1].exists() and stale.isdisjoint(rollup.inputs)
 
-    def _signature(self, rollup: Rollup) -> str:
-        """The identity of a rollup's rows: its file, its inputs, and the engine that computes."""
-        return _digest(
-            [
-                rollup.sql,
-                rollup.columns,
-                [[name, self.signatures[name]] for name in rollup.inputs],
-                duckdb.__version__,
-            ]
-        )
-
-    def _copy_signature(self, table: str) -> str:
-        copy = self.copies.get(table)
-        columns = list(self.plan.tables[table].items())
-        if copy is None:
-            return _digest([columns])
-        stat = copy.stat()
-        return _digest([columns, str(copy), stat.st_size, stat.st_mtime_ns])
-
     def _describe_itself(self) -> None:
         """Record in the build what it was made of: the next build and the sweep read it."""
         execute = self.connection.execute
@@ -282,6 +282,25 @@ class _Maker:
             )
         for table, path in self.copies.items():
             execute("INSERT INTO build.copies VALUES (?, ?)", [table, str(path)])
+
+
+def _signatures(plan: Plan, copies: Mapping[str, Path]) -> dict[str, str]:
+    """The identity of the rows of each table and rollup.
+
+    A rollup's is its file, its inputs, and the engine that computes it.
+    """
+    found: dict[str, str] = {}
+    for table, columns in plan.tables.items():
+        copy = copies.get(table)
+        of_copy: list[object] = []
+        if copy is not None:
+            stat = copy.stat()
+            of_copy = [str(copy), stat.st_size, stat.st_mtime_ns]
+        found[table] = _digest([list(columns.items()), *of_copy])
+    for rollup in plan.rollups:
+        inputs = [[name, found[name]] for name in rollup.inputs]
+        found[rollup.name] = _digest([rollup.sql, rollup.columns, inputs, duckdb.__version__])
+    return found
 
 
 def _digest(value: object) -> str:

@@ -73,26 +73,15 @@ def discover(
     `tables` are the models' tables; `taken` are further table names a rollup may not have. A
     broken file is named in the second list, and so is each that reads it; the others are found.
     """
-    problems: list[RollupInvalid] = []
-    parsed: dict[str, _File] = {}
-    broken: dict[str, Path] = {}
-    for source, path in files:
-        try:
-            file = _File(path.stem, source, path, _parse(path))
-            _check_name(file, parsed, tables, taken)
-        except RollupInvalid as problem:
-            problems.append(problem)
-            if path.stem not in parsed:
-                broken[path.stem] = path
-        else:
-            parsed[file.name] = file
-    rollups: list[Rollup] = []
     with duckdb.connect(
-        config={"enable_external_access": False, "python_enable_replacements": False}
+        config={"enable_external_access": False, "python_enable_replacements": False, "threads": 1}
     ) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for table, columns in tables.items():
             create_empty(connection, table, columns)
+        problems: list[RollupInvalid] = []
+        parsed, broken = _parse_files(connection, files, {*tables, *taken}, problems)
+        rollups: list[Rollup] = []
         for file in _ordered(parsed, tables, broken, problems):
             if late := [name for name in file.inputs if name in broken]:
                 broken[file.name] = file.path
@@ -109,6 +98,28 @@ def discover(
     return rollups, problems
 
 
+def _parse_files(
+    connection: duckdb.DuckDBPyConnection,
+    files: Iterable[tuple[str, Path]],
+    taken: set[str],
+    problems: list[RollupInvalid],
+) -> tuple[dict[str, _File], dict[str, Path]]:
+    """Read the files; return those that are one SELECT with a free name, and the others."""
+    parsed: dict[str, _File] = {}
+    broken: dict[str, Path] = {}
+    for source, path in files:
+        try:
+            file = _File(path.stem, source, path, _parse(connection, path))
+            _check_name(file, parsed, taken)
+        except RollupInvalid as problem:
+            problems.append(problem)
+            if path.stem not in parsed:
+                broken[path.stem] = path
+        else:
+            parsed[file.name] = file
+    return parsed, broken
+
+
 def create_empty(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> None:
     """Create a table without rows in the connection's current schema."""
     listed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
@@ -120,18 +131,16 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _parse(path: Path) -> Select:
+def _parse(connection: duckdb.DuckDBPyConnection, path: Path) -> Select:
     try:
-        return parse_select(path.read_text(encoding="utf-8"))
+        return parse_select(connection, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise _invalid(path, "it is not UTF-8 text") from None
     except RollupInvalid as problem:
         raise _invalid(path, str(problem)) from None
 
 
-def _check_name(
-    file: _File, parsed: dict[str, _File], tables: Mapping[str, Columns], taken: Iterable[str]
-) -> None:
+def _check_name(file: _File, parsed: dict[str, _File], taken: set[str]) -> None:
     name = file.name
     if not _NAME.fullmatch(name) or len(name) > 60:
         raise file.wrong(
@@ -144,7 +153,7 @@ def _check_name(
                 f"{other.path} already has the name {other.name}; names are unique over all "
                 "sources (underscores do not count), so rename one of the files"
             )
-    if name in tables or name in taken or name in RESERVED_TABLES:
+    if name in taken or name in RESERVED_TABLES:
         raise file.wrong(f"a table {name} exists already; rename the file")
 
 

@@ -7,10 +7,11 @@ import duckdb
 
 from raw_store.errors import closest_first
 
+from .answers import write_answers
 from .errors import WarehouseError
 from .publish import current_build
-from .reader import connect, readable, reading, semicolons
-from .render import FORMATS, Format, write_answer
+from .reader import connect, semicolons
+from .render import FORMATS, Format
 
 HELP = """\
 A statement may span lines and ends with a semicolon. Ctrl-C stops it; Ctrl-D leaves.
@@ -87,15 +88,14 @@ class Prompt:
         """Run statements and show their rows, or what is wrong with them."""
         self._follow_build()
         try:
-            for statement in readable(self._connection, sql):
-                with reading(
-                    self._connection,
-                    statement,
-                    rows=self._row_limit + 1 if self._format == "table" else None,
-                    seconds=self._seconds,
-                    as_json=self._format == "json",
-                ) as answer:
-                    write_answer(answer, self._out, self._format, limit=self._row_limit)
+            write_answers(
+                self._connection,
+                sql,
+                self._out,
+                self._format,
+                row_limit=self._row_limit,
+                seconds=self._seconds,
+            )
         except KeyboardInterrupt:
             self._say("Stopped.")
         except WarehouseError as error:

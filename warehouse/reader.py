@@ -125,31 +125,19 @@ def reading(
     if len(statements) != 1:
         raise QueryFailed(f"One statement is expected; here are {len(statements)}.")
     written = "to_json(COLUMNS(*))" if as_json else "CAST(COLUMNS(*) AS VARCHAR)"
-    sql = _without_end(statements[0])
-    reader = None
     with _Deadline(connection, seconds) as deadline:
-        try:
-            relation = connection.sql(sql)
+        with deadline.explained():
+            relation = connection.sql(_without_end(statements[0]))
             limited = relation if rows is None else relation.limit(rows)
             reader = limited.select(written).to_arrow_reader(_BATCH_ROWS)
+        try:
             yield Answer(
                 columns=list(relation.columns),
                 types=[str(kind) for kind in relation.types],
-                rows=(row for batch in reader for row in zip(*_texts(batch), strict=True)),
+                rows=_rows(reader, deadline),
             )
-        # While rows stream, DuckDB's errors come by way of Arrow, as an OSError.
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
-            if deadline.passed:
-                raise QueryTimeout(
-                    f"The statement was stopped after {seconds:g} s, which is as long as one may "
-                    "take. Ask for less, or for a rollup of it."
-                ) from None
-            if "interrupted" in str(error).lower():
-                raise KeyboardInterrupt from None
-            raise QueryFailed(str(error)) from None
         finally:
-            if reader is not None:
-                reader.close()
+            reader.close()
 
 
 class _Deadline:
@@ -177,6 +165,22 @@ class _Deadline:
         if self._seconds is not None:
             self._thread.join()
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say of DuckDB's errors what happened: too slow, stopped by Ctrl-C, or a mistake."""
+        try:
+            yield
+        # While rows stream, errors come by way of Arrow, as an OSError.
+        except (duckdb.Error, OSError, pa.ArrowException, RuntimeError) as error:
+            if self.passed:
+                raise QueryTimeout(
+                    f"The statement was stopped after {self._seconds:g} s, which is as long as "
+                    "one may take. Ask for less, or for a rollup of it."
+                ) from None
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise QueryFailed(str(error)) from None
+
     def _watch(self) -> None:
         if self._done.wait(self._seconds):
             return
@@ -186,8 +190,14 @@ class _Deadline:
             self._connection.interrupt()
 
 
-def _texts(batch: pa.RecordBatch) -> list[list[str | None]]:
-    return [column.to_pylist() for column in batch.columns]
+def _rows(reader: pa.RecordBatchReader, deadline: _Deadline) -> Iterator[tuple[str | None, ...]]:
+    while True:
+        try:
+            with deadline.explained():
+                batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _without_end(sql: str) -> str:

@@ -40,11 +40,13 @@ class Select:
     """The columns that an aggregate or a window computes, as far as names tell."""
 
 
-def parse_select(sql: str) -> Select:
-    """Take one SELECT apart. Raises `RollupInvalid` when `sql` is anything else."""
+def parse_select(connection: duckdb.DuckDBPyConnection, sql: str) -> Select:
+    """Take one SELECT apart. Raises `RollupInvalid` when `sql` is anything else.
+
+    Any connection does: nothing runs but DuckDB's parser.
+    """
     try:
-        with duckdb.connect() as connection:
-            statements = connection.extract_statements(sql)
+        statements = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise RollupInvalid(f"DuckDB cannot read it: {error}") from None
     if len(statements) != 1:
@@ -54,7 +56,7 @@ def parse_select(sql: str) -> Select:
     if statements[0].type is not duckdb.StatementType.SELECT:
         kind = statements[0].type.name
         raise RollupInvalid(f"it is a statement of the kind {kind}; one SELECT is expected")
-    root = _tree(sql)
+    root = _tree(connection, sql)
     if any(node.get("type") == "SHOW_REF" for node in _nodes(root)):
         raise RollupInvalid("DESCRIBE, SHOW and SUMMARIZE give no rollup; one SELECT is expected")
     description, key = _leading_comment(sql)
@@ -68,9 +70,9 @@ def parse_select(sql: str) -> Select:
     )
 
 
-def _tree(sql: str) -> Node:
-    with duckdb.connect() as connection:
-        found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Node:
+    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    assert found is not None
     answer: Node = orjson.loads(found[0])
     if answer["error"]:
         raise RollupInvalid(f"DuckDB cannot take it apart: {answer['error_message']}")

@@ -8,11 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from warehouse.answers import write_answers
 from warehouse.errors import WarehouseError
 from warehouse.prompt import Prompt
 from warehouse.publish import current_build
-from warehouse.reader import connect, readable, reading
-from warehouse.render import FORMATS, Format, write_answer
+from warehouse.reader import connect
+from warehouse.render import FORMATS, Format
 
 
 class Command(BaseCommand):
@@ -72,13 +73,4 @@ class Command(BaseCommand):
                 "Nothing is published yet, so the tables are empty: run `manage.py replay` first."
             )
         with connect() as connection:
-            for statement in readable(connection, sql):
-                with reading(
-                    connection,
-                    statement,
-                    rows=rows + 1 if form == "table" else None,
-                    seconds=seconds,
-                    as_json=form == "json",
-                ) as answer:
-                    write_answer(answer, sys.stdout, form, limit=rows)
-                    sys.stdout.flush()
+            write_answers(connection, sql, sys.stdout, form, row_limit=rows, seconds=seconds)
