@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -65,7 +66,7 @@ class Topology:
         assert "errors" not in answer, answer
         return answer["data"]
 
-    def select(self, sql: str) -> list[tuple]:
+    def select(self, sql: str) -> list[tuple[Any, ...]]:
         """What PostgreSQL holds."""
         with psycopg.connect(self.env["DATABASE_URL"]) as connection:
             return connection.execute(sql).fetchall()
