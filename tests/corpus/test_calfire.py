@@ -6,7 +6,6 @@ counts, which are those that anyone finds in the data.
 
 import json
 import lzma
-import sqlite3
 from datetime import datetime
 
 import duckdb
@@ -104,10 +103,7 @@ COLUMNS = "code, name, acres, percent_contained, started_on, updated_on, engine_
 
 
 def live_incidents(program):
-    with sqlite3.connect(program.home / "db.sqlite3") as database:
-        return {
-            row[0]: row[1:] for row in database.execute(f"SELECT {COLUMNS} FROM calfire_incident")
-        }
+    return {row[0]: row[1:] for row in program.rows(f"SELECT {COLUMNS} FROM calfire_incident")}
 
 
 def incidents_as_of(program, moment):
@@ -149,13 +145,11 @@ def test_the_archive_holds_every_body_once_per_version(program, steps):
 
 
 def test_empty_bodies_wait_in_quarantine(program, steps, snapshots):
-    with sqlite3.connect(program.home / "db.sqlite3") as database:
-        entries = database.execute("SELECT fetched_at, error FROM reshape_quarantineentry")
-        found = {(datetime.fromisoformat(at), error) for at, error in entries}
+    entries = program.rows("SELECT fetched_at, error FROM reshape_quarantineentry")
 
     empty = [snapshot["fetched_at"] for snapshot in snapshots if snapshot["incidents"] is None]
     assert len(empty) == 7
-    assert {(at.isoformat(), error) for at, error in found} == {
+    assert {(datetime.fromisoformat(at).isoformat(), error) for at, error in entries} == {
         (at.replace("Z", ""), "BodyUnreadable") for at in empty
     }
 

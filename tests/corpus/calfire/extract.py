@@ -7,7 +7,7 @@ in another form and with other ids; recorded histories of both are versions of t
 from ingest import Client, extractor
 
 
-@extractor("calfire.incidents", every="30m")
+@extractor("calfire.incidents")
 async def extract_incidents(client: Client) -> None:
     response = await client.post(
         "https://www.fire.ca.gov/api/sitecore/Incident/GetFiresForMap",

@@ -7,7 +7,7 @@ from ingest import Client, extractor
 LAYER = "https://ags.pge.esriemcs.com/arcgis/rest/services/43/outages/MapServer/5"
 
 
-@extractor("pge.outages", every="10m", current="all")
+@extractor("pge.outages", current="all")
 async def extract_outages(client: Client) -> None:
     response = await client.get(f"{LAYER}/query?where=1%3D1&outFields=*&f=pjson")
     response.raise_for_status()
