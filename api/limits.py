@@ -32,8 +32,9 @@ def extensions(written: Written) -> Sequence[Any]:
         OperationScope,
     ]
     if written.roots:
-        # Costs a call for every field: only where a source's own root fields need it.
-        found.append(DjangoOptimizerExtension)
+        # Costs a call for every field: only where a source's own root fields need it. Rows come
+        # whole, since a source's resolvers may read any column, and not from the event loop.
+        found.append(lambda: DjangoOptimizerExtension(enable_only_optimization=False))
     return found
 
 

@@ -22,6 +22,7 @@ from .filters import where
 from .operation import Operation, current
 from .orders import order_by
 from .pages import bounds
+from .unloaded import read
 
 Rows = QuerySet[Model]
 Resolver = Callable[..., Any]
@@ -51,7 +52,8 @@ class Resolvers:
             condition, order, (offset, limit) = self._read(entity, asked)
 
             chosen = rows.filter(condition).order_by(*order)[offset : offset + limit]
-            found = await sync_to_async(lambda: list(chosen))()
+            nothing: list[Model] = []
+            found = await sync_to_async(read)(entity, lambda: list(chosen), nothing)
             operation.spend(len(found))
             return found
 
@@ -62,7 +64,7 @@ class Resolvers:
 
         async def resolve(**asked: Any) -> int:
             rows = entity.model._base_manager.filter(self._where(entity, asked))
-            return await sync_to_async(rows.count)()
+            return await sync_to_async(read)(entity, rows.count, 0)
 
         return resolve
 

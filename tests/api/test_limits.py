@@ -66,7 +66,7 @@ def test_while_debugging_an_unexpected_error_is_told(ask, db, broken, settings):
 
 
 def test_a_mistake_of_the_client_is_told_and_not_logged(ask, library, caplog):
-    answer = ask("{ books { titel } }", fails=True)
+    answer = ask("{ books { titles } }", fails=True)
 
-    assert "Cannot query field 'titel' on type 'Book'" in answer.errors[0]
+    assert "Cannot query field 'titles' on type 'Book'" in answer.errors[0]
     assert caplog.records == []

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from django.db import connection
 
 from warehouse.rollups import rollup_model
 
@@ -38,3 +39,21 @@ def test_a_rollup_is_described_by_the_comment_in_its_file(ask, db):
 
     assert answer["__type"]["description"] == "Loans per day."
     assert "rowId" not in {field["name"] for field in answer["__type"]["fields"]}
+
+
+def test_a_rollup_that_was_never_loaded_is_empty(ask, totals):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE sample_loans_daily")
+
+    answer = ask("{ sampleLoansDaily { day } sampleLoansDailyCount }")
+
+    assert answer == {"sampleLoansDaily": [], "sampleLoansDailyCount": 0}
+
+
+def test_a_rollup_whose_file_changed_since_it_was_loaded_says_what_to_do(ask, totals):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sample_loans_daily RENAME COLUMN loan_count TO lent")
+
+    answer = ask("{ sampleLoansDaily { loanCount } }", fails=True)
+
+    assert "loan_count is new. Run manage.py build_rollups." in answer.errors[0]

@@ -1,11 +1,12 @@
 """The schema of the shipped sources is what `tests/api/schema.graphql` says."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from graphql import build_schema
+from graphql import build_schema, parse, validate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SNAPSHOT = Path(__file__).with_name("schema.graphql")
@@ -44,3 +45,15 @@ def print_schema(home):
         timeout=120,
     )
     return done.stdout
+
+
+def test_the_questions_in_the_docs_can_be_asked():
+    schema = build_schema(SNAPSHOT.read_text())
+    page = (ROOT / "docs" / "graphql.md").read_text()
+    questions = re.findall(r"```graphql\n(.*?)```", page, re.S)
+    questions += re.findall(r"\"query\": \"(.*?)\"}'", page)
+
+    mistakes = [error for question in questions for error in validate(schema, parse(question))]
+
+    assert len(questions) >= 3
+    assert mistakes == []

@@ -70,6 +70,20 @@ def test_written_root_fields_stand_beside_the_generated_ones(ask, garden):
     }
 
 
+def test_written_root_fields_give_rows_with_all_their_columns(ask, garden):
+    answer = ask("{ allBeds { caption plants { name } payload { url } } }")
+
+    assert answer["allBeds"] == [
+        {"caption": "n: North", "plants": [{"name": "Oak"}, {"name": "Kale"}], "payload": None}
+    ]
+
+
+def test_a_relation_that_is_only_named_is_answered_like_a_generated_one(ask, garden):
+    answer = ask("{ shelves { level plant { name shelf { level } } } }")
+
+    assert answer["shelves"] == [{"level": 1, "plant": {"name": "Aloe", "shelf": {"level": 1}}}]
+
+
 def test_rows_of_a_written_type_are_loaded_together(ask, garden, django_assert_num_queries):
     with django_assert_num_queries(3):
         ask("{ plants { labels { text letterCount plant { name } } } }")

@@ -40,5 +40,9 @@ class Query:
         return models.Plant.objects.exclude(height_m=None).order_by("-height_m").first()
 
     @strawberry_django.field
+    def all_beds(self) -> Iterable[models.Bed]:
+        return models.Bed.objects.all()
+
+    @strawberry_django.field
     def english_labels(self) -> Iterable[models.Label]:
         return models.Label.objects.filter(language="en").order_by("pk")
