@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def start(home, *arguments):
-    """Start the demo in a process of its own, in `home`."""
+    """Start a command in a process of its own, in `home`."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if name not in {"DATABASE_URL", "ARCHIVE_URL", "ROOTCELLAR_APPS", "FARM_ORIGIN_URL"}
     }
     return subprocess.Popen(
-        [sys.executable, "manage.py", "demo", *arguments],
+        [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env={
             **environment,
@@ -47,6 +48,11 @@ class Played:
 
 def play(home, *arguments):
     """Run the demo to its end."""
+    return manage(home, "demo", *arguments)
+
+
+def manage(home, *arguments):
+    """Run a command to its end."""
     with start(home, *arguments) as process:
         stdout, stderr = process.communicate(timeout=120)
     return Played(process.returncode, stdout, stderr)
@@ -101,16 +107,24 @@ def test_the_changed_transform_is_shown_but_not_loaded(twice):
     assert "+" not in (ROOT / "sources/farm/transform.py").read_text().split('".worth"')[1][:2]
 
 
-def test_the_demo_serves_what_it_made_until_it_is_stopped(home, twice):
-    with start(home, "--days", "1", "--port", "0") as process:
+def test_with_only_the_archive_left_it_goes_on_and_serves_until_stopped(home, twice):
+    for derived in (*home.glob("db.sqlite3*"), home / "records", home / "warehouse"):
+        shutil.rmtree(derived) if derived.is_dir() else derived.unlink()
+    manage(home, "migrate", "--verbosity", "0")
+    manage(home, "archive", "reindex")
+
+    with start(home, "demo", "--days", "1", "--port", "0") as process:
         address = next(
             line.split()[1] for line in process.stdout if line.strip().startswith("GraphQL ")
         )
-        answer = httpx.post(address, json={"query": "{ questsCount }"}, timeout=30)
+        question = {"query": "{ questsCount dailyPricesCount }"}
+        answer = httpx.post(address, json=question, timeout=30).json()
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=30)
 
-    assert answer.json() == {"data": {"questsCount": 13}}
+    assert answer["data"]["questsCount"] == 13
+    # Seven days of about fifty prices each.
+    assert answer["data"]["dailyPricesCount"] > 300
     assert process.returncode == 0
     assert "Stopped." in told
 

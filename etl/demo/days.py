@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -39,6 +40,8 @@ class DemoFailed(Exception):
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
+Fetch = Mapping[str, Any]
+"""One row of `Archive.captures`."""
 Tell = Callable[[str, str], None]
 """Takes a label and what is told under it."""
 
@@ -75,19 +78,19 @@ def pass_day(origin: Origin, day: int, archive: Archive, tell: Tell) -> None:
     origin.day = day
     os.environ["FARM_ORIGIN_URL"] = origin.url
     held_before = _held()
-    unreadable_before = set(_unreadable())
 
     runs = asyncio.run(_extract(archive))
     refreshed = refresh(SOURCE, archive=archive)
 
-    kinds = _kinds(archive, runs)
+    fetches = _fetches(archive, runs)
+    kinds = Counter(map(_kind, fetches))
+    unreadable = _unreadable(fetches)
     differences = refreshed.loaded.differences
     tell("In Dapplefen", " ".join(news(day)))
     tell("Archived", _archived(kinds))
     tables = {model._meta.db_table: model.__name__ for model in derived_models(SOURCE)}
     tell("Rows", _changes(differences, tables))
     tell("Rollups", _changes(differences, {made.name: made.name for made in rollups(SOURCE)}))
-    unreadable = {key: why for key, why in _unreadable().items() if key not in unreadable_before}
     for note in _notes(day, kinds, runs, unreadable, _held() - held_before):
         tell("Note", note)
     _check(day, runs, unreadable)
@@ -102,23 +105,26 @@ def _held() -> int:
     return HeldRow.objects.filter(source=SOURCE).count()
 
 
-def _unreadable() -> dict[UUID, str]:
-    entries = QuarantineEntry.objects.filter(feed__startswith=f"{SOURCE}.")
-    return dict(entries.values_list("fetch_id", "message"))
-
-
-def _kinds(archive: Archive, runs: list[Run]) -> Counter[str]:
-    """How many of the runs' fetches brought a new body, confirmed an old one, and so on."""
+def _fetches(archive: Archive, runs: list[Run]) -> list[Fetch]:
+    """What the archive keeps of the runs' fetches, without their bodies."""
     ids = {str(run.pk) for run in runs}
-    return Counter(
-        _kind(fetch)
+    return [
+        fetch
         for run in runs
         for fetch in archive.captures(run.feed).to_pylist()
         if fetch["run_id"] in ids
-    )
+    ]
 
 
-def _kind(fetch: Mapping[str, object]) -> str:
+def _unreadable(fetches: list[Fetch]) -> list[str]:
+    """Why some of these fetches are in quarantine."""
+    ids = [fetch["fetch_id"] for fetch in fetches]
+    entries = QuarantineEntry.objects.filter(fetch_id__in=ids)
+    return list(entries.values_list("message", flat=True))
+
+
+def _kind(fetch: Fetch) -> str:
+    """What a fetch brought: a new body, the confirmation of an old one, and so on."""
     status = fetch["status"]
     if status in (404, 410):
         return "gone (404)"
@@ -152,20 +158,20 @@ def _signed(difference: Difference) -> Iterator[str]:
             yield f"{sign}{count}"
 
 
-def _check(day: int, runs: list[Run], unreadable: Mapping[UUID, str]) -> None:
+def _check(day: int, runs: list[Run], unreadable: list[str]) -> None:
     """Raise `DemoFailed` for a failure that the story did not plan."""
     failed = [run for run in runs if run.outcome != Outcome.COMPLETE]
     if failed and not has_outage(day):
         raise DemoFailed(f"The run of {failed[0].feed} failed: {failed[0].error}")
     if unreadable and not smudged_item(day):
-        raise DemoFailed(f"A page could not be read: {next(iter(unreadable.values()))}")
+        raise DemoFailed(f"A page could not be read: {unreadable[0]}")
 
 
 def _notes(
     day: int,
     kinds: Counter[str],
     runs: list[Run],
-    unreadable: Mapping[UUID, str],
+    unreadable: list[str],
     newly_held: int,
 ) -> Iterator[str]:
     if day == 0:
@@ -184,7 +190,7 @@ def _notes(
             "Every answer is archived, the errors too, and a failed run takes nothing away: "
             "those rows stay as they were last seen."
         )
-    for message in unreadable.values():
+    for message in unreadable:
         yield (
             f"One page is in quarantine. {message} The page is archived, its item keeps what the "
             "last readable version said, and its neighbours load."
