@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from etl import walk
+from reshape.errors import ReshapeError
 from warehouse.errors import WarehouseError
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            walk.rebuild()
-        except WarehouseError as error:
+            built = walk.rebuild()
+        except (WarehouseError, ReshapeError) as error:
             raise CommandError(str(error)) from error
+        self.stdout.write(f"{len(built.tables)} rollups computed; {built.path.name} is published.")
