@@ -20,7 +20,7 @@ from reshape.load import Loaded, load, present_copies, settle
 from reshape.locks import exclusive
 from reshape.models import derived_models
 from reshape.replay import Derivation, derive
-from warehouse.build import Build, build
+from warehouse.build import Build, build, is_current
 from warehouse.publish import publish
 from warehouse.rollups import rollup_models
 from warehouse.tables import ensure_tables
@@ -35,7 +35,8 @@ class Refreshed:
     source: str
     derivation: Derivation
     loaded: Loaded
-    build: Build
+    build: Build | None
+    """The build published; None where the published one is still right."""
 
     @property
     def emptied(self) -> list[Emptied]:
@@ -66,13 +67,14 @@ def refresh(
         built = _build(linked.copies, changed if trust_copies else None)
         loaded = load(
             source,
-            {**linked.copies, **built.exports},
+            {**linked.copies, **(built.exports if built else {})},
             fingerprints=derivation.fingerprints,
             trust_copies=trust_copies,
             may_delete=not (derivation.parsed.damaged or linked.damaged),
             prepare=lambda: ensure_tables(connection),
         )
-        publish(built)
+        if built:
+            publish(built)
         for model in filter(is_shared, linked.copies):
             linked.copies[model].unlink()
     logger.info("refreshed source=%s changed=%d", source, loaded.changed_count)
@@ -82,15 +84,22 @@ def refresh(
 def rebuild() -> Build:
     """Compute every rollup afresh from the tables' columnar copies, load and publish them."""
     with exclusive("load"):
-        built = _build({}, None)
+        built = build(present_copies(derived_models()))
         load("rollups", built.exports, prepare=lambda: ensure_tables(connection))
         publish(built)
     return built
 
 
-def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | None) -> Build:
-    """Build from the linked rows of one source and the present copies of the others."""
+def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | None) -> Build | None:
+    """Build from the linked rows of one source and the present copies of the others.
+
+    Returns None where nothing `changed` and the published build is made of just these copies.
+    """
     copies = present_copies(derived_models())
     copies |= {model._meta.db_table: path for model, path in linked.items() if not is_shared(model)}
-    never_loaded = len(present_copies(rollup_models())) < len(rollup_models())
-    return build(copies, changed=None if changed is None or never_loaded else set(changed))
+    rollups = rollup_models()
+    if changed is None or len(present_copies(rollups)) < len(rollups):
+        return build(copies)
+    if not set(changed) & set(copies) and is_current(copies):
+        return None
+    return build(copies, changed=set(changed))

@@ -10,6 +10,7 @@ from raw_store.archive import Archive
 from reshape.models import HeldRow, ModelState, QuarantineEntry, SourceState
 from tests.making import at, make_payload
 from tests.sample.models import Author, Book, Loan
+from warehouse.publish import current_build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -151,6 +152,31 @@ def test_rollups_follow_the_rows_in_the_same_load(archive):
     with connection.cursor() as cursor:
         cursor.execute("SELECT author_id, book_count FROM sample_author_totals ORDER BY 1")
         assert cursor.fetchall() == [("a", 1), ("b", 1)]
+
+
+def test_nothing_new_makes_no_new_build(archive):
+    put(archive, LIBRARY)
+    first = refresh("sample", archive=archive).build
+    assert first is not None
+
+    again = refresh("sample", archive=archive)
+
+    assert again.build is None
+    assert current_build() == first.path
+
+
+def test_build_that_was_loaded_but_not_published_is_made_up_for(archive, home):
+    put(archive, LIBRARY)
+    refresh("sample", archive=archive)
+    before = (home / "warehouse" / "CURRENT").read_text()
+    put(archive, LIBRARY | {"loans": []}, minute=1)
+    refresh("sample", archive=archive)
+    # As after a kill between the load's commit and the rename of the pointer.
+    (home / "warehouse" / "CURRENT").write_text(before)
+
+    refresh("sample", archive=archive)
+
+    assert (home / "warehouse" / "CURRENT").read_text() != before
 
 
 def test_damaged_segment_withholds_deletions_and_is_named(archive, home):
