@@ -94,6 +94,7 @@ def test_rows_are_what_django_itself_would_have_written(table):
     )
 
     assert row.extra == {"a": [1, None, "é"], "b": 0.5}
+    assert row.raw is not None
     assert bytes(row.raw) == b"\x00\xff"
     assert (row.flag, row.uid) == (True, UUID(str(FULL["uid"])))
 
