@@ -64,10 +64,13 @@ def killed(archive, make_payload, times: str):
             os.close(reader)
             seal_for_ever(archive, make_payload, attempt, teller)
         os.close(teller)
-        time.sleep(chance.uniform(0.01, 0.15))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
         with os.fdopen(reader) as told:
+            if attempt % 3:
+                # However slow the machine is, most are killed after a first acknowledgement.
+                acknowledged.append(told.readline().strip())
+            time.sleep(chance.uniform(0, 0.06))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
             acknowledged += [line.strip() for line in told if line.endswith("\n")]
 
     indexed = scanned(archive)

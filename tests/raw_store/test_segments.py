@@ -59,7 +59,9 @@ PAYLOADS = st.builds(
 
 
 @given(payloads=st.lists(PAYLOADS, max_size=20))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_payload_comes_back_equal(tmp_path, payloads):
     info = write(tmp_path, payloads)
 

@@ -34,7 +34,7 @@ async def test_rows_bytes_and_age_each_seal(archive):
         await writer.append(make_payload(b"x" * 100, minute=4))
         after_bytes = writer.count
         await writer.append(make_payload(b"y", minute=5))
-        for _ in range(100):
+        for _ in range(1_000):
             await asyncio.sleep(0.02)
             if writer.count == 5:
                 break
