@@ -114,6 +114,14 @@ def test_a_source_is_described_where_it_lives_and_in_the_index(folder):
     assert f"(../sources/{folder.name}/README.md)" in index
 
 
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+
+    missing = [page.name for page in ROOT.glob("docs/*.md") if f"({page.name})" not in index]
+
+    assert missing == ["README.md"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page):
     broken = []
