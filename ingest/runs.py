@@ -130,7 +130,7 @@ async def run_feed(
         await uncancelled(sync_to_async(_end)(run, Outcome.FAILED, error, redactor))
     finally:
         _running_here.discard(run.id)
-    await run.arefresh_from_db()
+        await uncancelled(sync_to_async(_report)(run))
     return run
 
 
@@ -188,16 +188,17 @@ def _end(
             status.update(last_complete_at=now, consecutive_failures=0, last_error="")
         elif outcome is Outcome.FAILED:
             status.update(consecutive_failures=F("consecutive_failures") + 1, last_error=message)
-    seconds = (now - run.started_at).total_seconds()
-    level = logging.WARNING if outcome is Outcome.FAILED else logging.INFO
+
+
+def _report(run: Run) -> None:
+    """Read back what was recorded of a run, and log it."""
+    run.refresh_from_db()
+    seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
+    level = logging.WARNING if run.outcome == Outcome.FAILED else logging.INFO
+    line = "run ended feed=%s run=%s outcome=%s payloads=%d bytes=%d seconds=%.1f"
+    values = (run.feed, run.id, run.outcome, run.payload_count, run.received_bytes, seconds)
     logger.log(
-        level,
-        "run ended feed=%s run=%s outcome=%s seconds=%.1f %s",
-        run.feed,
-        run.id,
-        outcome.value,
-        seconds,
-        message,
+        level, line + (" error=%s" if run.error else ""), *values, *filter(None, [run.error])
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
 
 from ingest import extractor, registry
@@ -65,7 +66,7 @@ async def test_a_feed_that_fails_is_told_beside_its_neighbours(feeds, origin):
     ]
     assert f"orchard.locked: GET {origin.url('/bad')} answered 403 Forbidden" in err
     assert failure == "1 of 3 feeds failed: orchard.locked."
-    assert await Segment.objects.acount() == 3
+    assert await sync_to_async(Segment.objects.count)() == 3
 
 
 async def test_without_names_every_feed_of_the_shard_is_extracted(feeds, settings):

@@ -67,7 +67,7 @@ async def test_a_scheduled_feed_runs_again_and_again_and_its_source_is_handed_ov
     assert {asked.target for asked in origin.asked} == {"/"}
     assert status.next_run_at
     assert status.next_run_at > datetime.now(UTC) - timedelta(seconds=1)
-    assert await Run.objects.exclude(outcome="complete").acount() <= 1
+    assert len([run async for run in Run.objects.exclude(outcome="complete")]) <= 1
 
 
 async def test_a_run_that_archives_nothing_is_not_handed_over(supervising):
