@@ -55,14 +55,14 @@ def test_an_unexpected_error_is_logged_and_not_told(ask, db, broken, caplog):
         answer = ask("{ authors { code } }", fails=True)
 
     assert answer.errors == ["Something went wrong; the server's log says what."]
-    assert "no such table: nowhere" in caplog.text
+    assert "nowhere" in caplog.text
     assert "field=authors" in caplog.text
 
 
 def test_while_debugging_an_unexpected_error_is_told(ask, db, broken, settings):
     settings.DEBUG = True
 
-    assert "no such table: nowhere" in ask("{ authors { code } }", fails=True).errors[0]
+    assert "nowhere" in ask("{ authors { code } }", fails=True).errors[0]
 
 
 def test_a_mistake_of_the_client_is_told_and_not_logged(ask, library, caplog):
