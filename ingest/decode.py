@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 import zstandard
 
 _STEP = 1 << 20

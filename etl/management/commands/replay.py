@@ -121,7 +121,7 @@ class Command(BaseCommand):
                 }
             )
             return
-        self.stdout.write(f"{done.source}: {parsed.payload_count:,} payloads parsed")
+        self.stdout.write(f"{done.source}: {_many(parsed.payload_count, 'payload')} parsed")
         for difference in loaded:
             rows = linked.row_counts.get(difference.table)
             if difference.table.startswith("reshape_") or (rows is None and not difference.total):
@@ -131,20 +131,20 @@ class Command(BaseCommand):
         self._show_notices(done.derivation, done.damaged)
         if done.loaded.withheld_count:
             self.stdout.write(
-                f"  {done.loaded.withheld_count:,} rows are kept that the readable segments do not "
-                "explain. Restore the damaged segment, then replay."
+                f"  {_many(done.loaded.withheld_count, 'row')} kept that the readable segments do "
+                "not explain. Restore the damaged segment, then replay."
             )
 
     def _show_notices(self, derivation: Derivation, damaged: list[str]) -> None:
         linked = derivation.linked
         if linked.quarantined_count:
             self.stdout.write(
-                f"  {linked.quarantined_count:,} payloads in quarantine: "
+                f"  {_many(linked.quarantined_count, 'payload')} in quarantine: "
                 f"`manage.py quarantine {linked.source}` says why"
             )
         if linked.held_count:
             self.stdout.write(
-                f"  {linked.held_count:,} rows held, waiting for the target of a foreign key: "
+                f"  {_many(linked.held_count, 'row')} held until the target of a link appears: "
                 f"`manage.py quarantine {linked.source} --held` lists them"
             )
         for emptied in linked.emptied:
@@ -189,6 +189,10 @@ def _watch(sources: Iterable[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     follow(sources, stop)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _counts(difference: Difference) -> str:
