@@ -11,5 +11,5 @@ class SchemaError(ApiError):
     """The models, rollups and `schema.py` files do not make a GraphQL schema."""
 
 
-class RequestRefused(GraphQLError):
+class RequestRefused(ApiError, GraphQLError):
     """A question the API understands and will not answer: its message goes to the client."""

@@ -1,3 +1,5 @@
+"""A filter gives the rows it describes, each once, and the count agrees with the list."""
+
 import pytest
 
 

@@ -1,3 +1,5 @@
+"""What models are called in GraphQL, alone and where two want one name."""
+
 import pytest
 
 from api.errors import SchemaError
