@@ -60,9 +60,14 @@ class Prompt:
             while True:
                 try:
                     line = input(_NEXT if buffer else _FIRST)
-                    buffer = self._take(buffer, line)
                 except KeyboardInterrupt:
                     self._say("")
+                    buffer = ""
+                    continue
+                try:
+                    buffer = self._take(buffer, line)
+                except KeyboardInterrupt:
+                    self._say("Stopped.")
                     buffer = ""
         except EOFError:
             self._say("")
@@ -96,8 +101,6 @@ class Prompt:
                 row_limit=self._row_limit,
                 seconds=self._seconds,
             )
-        except KeyboardInterrupt:
-            self._say("Stopped.")
         except WarehouseError as error:
             self._say(str(error))
 
