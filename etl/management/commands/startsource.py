@@ -91,7 +91,9 @@ The source {name} works as it is, on the payload beside its test. To make it you
 
   1. Say what to request in sources/{name}/extract.py, and what comes back
      in models.py, transform.py and rollups/ beside it.
-  2. python manage.py makemigrations {name} && python manage.py migrate
+  2. rm sources/{name}/migrations/0001_initial.py   # of the models you replaced
+     python manage.py makemigrations {name}
+     python manage.py migrate
   3. python manage.py extract {name}
   4. Ask: python manage.py sql, or /graphql once `make serve` runs.
 
