@@ -30,7 +30,8 @@ class Everything(models.Model):
     raw = models.BinaryField(null=True)
 
     class Meta:
-        app_label = "sample"
+        # Of no installed app, so that no migration is expected of it.
+        app_label = "nowhere"
         managed = False
 
     def __str__(self):
