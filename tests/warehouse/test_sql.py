@@ -302,7 +302,9 @@ def test_ctrl_c_stops_the_statement_and_not_the_session(terminal):
         # Unless it was stopped, it would run for hours.
         terminal.expect("sql> ")
 
-    terminal.type("SELECT half\x03")
+    terminal.type("SELECT half")
+    terminal.expect("half")
+    terminal.type("\x03")
     terminal.expect("sql> ")
     terminal.type("SELECT 40 + 2 AS answer;\n")
     terminal.expect("42")
