@@ -4,7 +4,7 @@ import gzip
 import os
 import zlib
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 import pytest
 import zstandard
 from hypothesis import given

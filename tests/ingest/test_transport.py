@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from pathlib import Path
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 import pytest
 import zstandard
 from asgiref.sync import sync_to_async
