@@ -53,7 +53,7 @@ bench: $(BIN)/.dev-stamp ## Run every bench/bench_*.py; results go to build/benc
 	@for bench in bench/bench_*.py; do \
 		test -e "$$bench" || { echo "bench/ holds no bench_*.py yet."; break; }; \
 		name=$$(basename "$$bench" .py); echo "$$name"; \
-		$(BIN)/python "$$bench" > "build/bench/$$name.json" || exit 1; \
+		PYTHONPATH=. $(BIN)/python "$$bench" > "build/bench/$$name.json" || exit 1; \
 		cat "build/bench/$$name.json"; \
 	done; echo "Results are in build/bench/."
 
@@ -62,7 +62,7 @@ source: $(BIN)/.run-stamp ## Write the skeleton of a new source: make source NAM
 	$(MANAGE) startsource $(NAME)
 
 docs: $(BIN)/.dev-stamp ## Check the docs: links, examples, every command and setting described
-	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/pytest tests/test_docs.py tests/test_readme.py tests/test_startsource.py
 
 pins: build/pins/bin/uv ## Renew requirements/*.txt from the .in files (UPGRADE=--upgrade for newer)
 	$(COMPILE) $(UPGRADE) requirements/run.in -o requirements/run.txt
