@@ -23,7 +23,7 @@ class Run(models.Model):
     finished_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField()
     """When its process was last seen alive."""
-    outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.RUNNING)
+    outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.RUNNING)
     payload_count = models.BigIntegerField(default=0)
     """Payloads acknowledged: sealed and in the index."""
     received_bytes = models.BigIntegerField(default=0)
