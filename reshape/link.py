@@ -121,8 +121,10 @@ def _collect(
             connection.execute(
                 f"""
                 INSERT INTO records_{_table(model)}
-                SELECT {columns}, r.fetch_id, c.fetched_at, c.sequence, $transform, r._ordinal
-                FROM read_parquet($files) AS r JOIN current AS c USING (fetch_id)
+                SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
+                       r.fetch_id IN (SELECT fetch_id FROM current)
+                FROM read_parquet($files) AS r
+                JOIN sightings AS s ON s.fetch_id = r.fetch_id AND s.is_start
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
             )
@@ -181,23 +183,60 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, model: type[models.Model]) -> None:
-    """Make `linked_TABLE`: for each natural key its newest record."""
+    """Make `linked_TABLE`: for each natural key what its newest current record says.
+
+    Its `fetch_id` is that of the oldest record in the unbroken series that says the same, so
+    a payload that only repeats what is known changes no row.
+    """
     columns = columns_of(model)
     table = _table(model)
     key = ", ".join(quoted_name(name) for name in columns.key)
-    names = ", ".join(quoted_name(name) for name in columns.schema.names)
+    given = ", ".join(quoted_name(column.name) for column in columns.given)
+    names = ", ".join(
+        f"{'since' if name == 'fetch_id' else 'won'}.{quoted_name(name)}"
+        for name in columns.schema.names
+    )
     connection.execute(
         f"""
         CREATE TABLE linked_{table} AS
+        WITH placed AS (
+            SELECT
+                *,
+                hash({given}) AS _said,
+                row_number() OVER (
+                    PARTITION BY {key}
+                    ORDER BY _fetched_at, _sequence, fetch_id, _transform DESC, _ordinal
+                ) AS _place
+            FROM records_{table}
+        ),
+        winners AS (
+            SELECT {key}, max(_place) AS _won_place, arg_max(_said, _place) AS _won_said
+            FROM placed
+            WHERE _is_current
+            GROUP BY {key}
+        ),
+        series AS (
+            SELECT
+                {key},
+                _won_place,
+                coalesce(max(_place) FILTER (_said <> _won_said), 0) + 1 AS _since_place
+            FROM placed JOIN winners USING ({key})
+            WHERE _place <= _won_place
+            GROUP BY {key}, _won_place
+        )
         SELECT {names}
-        FROM records_{table}
-        QUALIFY row_number() OVER (
-            PARTITION BY {key}
-            ORDER BY _fetched_at DESC, _sequence DESC, fetch_id DESC, _transform, _ordinal DESC
-        ) = 1
+        FROM series
+        JOIN placed AS won
+            ON {_same_key(columns.key, "won")} AND won._place = series._won_place
+        JOIN placed AS since
+            ON {_same_key(columns.key, "since")} AND since._place = series._since_place
         """
     )
     connection.execute(f"DROP TABLE records_{table}")
+
+
+def _same_key(key: tuple[str, ...], alias: str) -> str:
+    return " AND ".join(f"{alias}.{quoted_name(n)} = series.{quoted_name(n)}" for n in key)
 
 
 def _hold(connection: duckdb.DuckDBPyConnection, derived: list[type[Derived]], source: str) -> None:
@@ -279,6 +318,7 @@ def _ranked_schema(model: type[models.Model]) -> pa.Schema:
             pa.field("_sequence", pa.int64()),
             pa.field("_transform", pa.string()),
             pa.field("_ordinal", pa.int32()),
+            pa.field("_is_current", pa.bool_()),
         ]
     )
 

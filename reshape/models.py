@@ -21,7 +21,7 @@ class Derived(models.Model):
     """
 
     fetch_id = models.UUIDField(editable=False, db_index=False)
-    """The fetch whose payload says what this row says."""
+    """The fetch whose payload first said what this row says, and everything since said the same."""
 
     class Meta:
         abstract = True

@@ -13,16 +13,27 @@ CURRENT = {"sample.pages": "latest", "sample.catalogue": "run", "sample.loans": 
 
 def expected_rows(payloads, complete_runs):
     """Model name → key → values, for what is archived; `complete_runs` are run ids."""
-    records = []
+    said = defaultdict(list)
     for feed, mode in CURRENT.items():
         of_feed = sorted({p.fetch_id: p for p in payloads if p.feed == feed}.values(), key=_in_time)
-        for version in _current(of_feed, mode, complete_runs):
-            for ordinal, record in enumerate(_read(version.body)):
-                records.append(((*_in_time(version), ordinal), version, record))
+        current = {version.fetch_id for version in _current(of_feed, mode, complete_runs)}
+        for version in _current(of_feed, "all", complete_runs):
+            for ordinal, (model, values) in enumerate(_read(version.body)):
+                key = values["code"] if model != "loans" else (values["book_id"], values["day"])
+                place = (*_in_time(version), ordinal)
+                said[model, key].append((place, version.fetch_id in current, values, version))
     rows: dict[str, dict[Any, Any]] = defaultdict(dict)
-    for _, version, (model, values) in sorted(records, key=lambda entry: entry[0]):
-        key = values["code"] if model != "loans" else (values["book_id"], values["day"])
-        rows[model][key] = {**values, "fetch_id": version.fetch_id}
+    for (model, key), records in said.items():
+        records.sort(key=lambda record: record[0])
+        while records and not records[-1][1]:
+            records.pop()
+        if records:
+            values, since = records[-1][2:]
+            for _, _, earlier, version in reversed(records):
+                if earlier != values:
+                    break
+                since = version
+            rows[model][key] = {**values, "fetch_id": since.fetch_id}
     return _without_dangling(rows)
 
 

@@ -189,6 +189,22 @@ def test_newest_record_of_a_key_wins_across_feeds(archive):
     assert row["name"] == "new"
 
 
+def test_row_names_the_first_of_the_payloads_in_a_row_that_say_the_same(archive):
+    names = ["one", "two", "one", "one"]
+    archive.append_all(
+        "sample.pages",
+        [
+            make_payload("sample.pages", authors("a", name=name) | {"n": minute}, minute=minute)
+            for minute, name in enumerate(names)
+        ],
+    )
+
+    (row,) = linked_rows(archive, Author)
+
+    assert row["name"] == "one"
+    assert row["fetch_id"] == str(make_payload("sample.pages", minute=2).fetch_id)
+
+
 def test_later_mention_in_one_payload_wins(archive):
     body = {"authors": [{"code": "a", "name": "first"}, {"code": "a", "name": "second"}]}
     archive.append_all("sample.pages", [make_payload("sample.pages", body)])
