@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -15,18 +16,24 @@ MEMORY_LIMIT = "600MB"
 @contextmanager
 def duck(file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection, in memory or on a file, in UTC, that spills to the home folder."""
-    spill = Path(settings.ROOTCELLAR_HOME) / "tmp"
-    spill.mkdir(exist_ok=True)
-    connection = duckdb.connect(str(file) if file else ":memory:")
-    try:
-        # Django sets the process's time zone, which DuckDB would adopt.
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {quoted(str(spill))}")
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET preserve_insertion_order = false")
-        yield connection
-    finally:
-        connection.close()
+    folder = Path(settings.ROOTCELLAR_HOME) / "tmp"
+    folder.mkdir(exist_ok=True)
+    # Each connection spills to a folder of its own: DuckDB does not share one.
+    with TemporaryDirectory(dir=folder, prefix="duckdb-") as spill:
+        connection = duckdb.connect(
+            str(file) if file else ":memory:",
+            config={
+                "temp_directory": spill,
+                "memory_limit": MEMORY_LIMIT,
+                "preserve_insertion_order": False,
+            },
+        )
+        try:
+            # Django sets the process's time zone, which DuckDB would adopt.
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
 
 
 def empty_table(name: str, schema: pa.Schema) -> str:

@@ -139,7 +139,7 @@ def cut(draw_from, payloads):
 
 
 slow = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -163,7 +163,7 @@ def tables():
     return {model: sorted(map(str, model._default_manager.values_list())) for model in every}
 
 
-@settings(slow, max_examples=12)
+@settings(slow, max_examples=8)
 @given(histories(), st.data())
 def test_incremental_full_and_from_scratch_replays_end_in_equal_tables(history, data):
     payloads, complete_runs = history
