@@ -176,8 +176,8 @@ def _notes(
 ) -> Iterator[str]:
     if day == 0:
         yield (
-            "Rows are counted as + added, ~ changed (if only by the response that says "
-            "so), - removed. Rows and rollups change in one transaction."
+            "Rows are counted as + added, ~ changed, - removed; a page that only repeats what is "
+            "known changes none. Rows and rollups change in one transaction."
         )
     if day == 1:
         yield (
