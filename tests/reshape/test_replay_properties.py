@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db.models import Model
 from django.test import override_settings
@@ -165,7 +166,7 @@ def tables():
 
 @settings(slow, max_examples=8)
 @given(histories(), st.data())
-def test_incremental_full_and_from_scratch_replays_end_in_equal_tables(history, data):
+def test_incremental_full_rebuilt_and_from_scratch_replays_end_in_equal_tables(history, data):
     payloads, complete_runs = history
     parts = cut(data, payloads)
 
@@ -174,9 +175,19 @@ def test_incremental_full_and_from_scratch_replays_end_in_equal_tables(history, 
         incremental = tables()
         refresh("sample", archive=Archive(), trust_copies=False)
         full = tables()
+        lose_all_but_the_archive()
+        Archive().reindex()
+        refresh("sample", archive=Archive())
+        rebuilt = tables()
     with fresh_home() as archive:
         archive_parts(archive, [payloads], complete_runs, lambda: None)
         refresh("sample", archive=archive)
         from_scratch = tables()
 
-    assert incremental == full == from_scratch
+    assert incremental == full == rebuilt == from_scratch
+
+
+def lose_all_but_the_archive():
+    call_command("flush", interactive=False, verbosity=0)
+    shutil.rmtree(django_settings.RECORDS_DIR, ignore_errors=True)
+    shutil.rmtree(django_settings.WAREHOUSE_DIR)
