@@ -6,6 +6,8 @@ import pytest
 from raw_store.archive import Archive
 from reshape.models import HeldRow, QuarantineEntry
 from reshape.replay import derive
+from reshape.sql import duck
+from reshape.versions import find_versions
 from tests.making import at, make_payload
 from tests.sample.models import Author, Book, Loan
 
@@ -164,6 +166,42 @@ def test_run_feed_is_what_its_newest_complete_run_lists(archive):
     assert codes(archive, as_of=at(0.5)) == []
 
 
+def test_run_that_is_not_complete_says_nothing_about_a_row_it_mentions(archive):
+    archive.append_all(
+        "sample.catalogue",
+        [make_payload("sample.catalogue", authors("a", name="whole"), run=1)],
+        complete_runs=True,
+    )
+    archive.append_all(
+        "sample.catalogue",
+        [make_payload("sample.catalogue", authors("a", name="cut off"), run=2, minute=1)],
+    )
+
+    (row,) = linked_rows(archive, Author)
+
+    assert row["name"] == "whole"
+
+
+def test_page_that_was_gone_starts_a_new_version_even_with_the_same_body(archive):
+    loans = [{"book_id": "x", "day": "2026-01-01", "loan_count": 1}]
+    body = {**authors("a"), "books": [{"code": "x", "title": "X", "author_id": "a"}]}
+    page = {**body, "loans": loans}
+    archive.append_all(
+        "sample.loans",
+        [
+            make_payload("sample.loans", page, minute=0),
+            make_payload("sample.loans", page, minute=1, status=404),
+            make_payload("sample.loans", page, minute=2),
+        ],
+    )
+
+    with duck() as connection:
+        find_versions(connection, archive.captures("sample.loans"), None)
+        starts = connection.sql("SELECT count(*) FROM sightings WHERE is_start").fetchall()
+
+    assert starts == [(2,)]
+
+
 def test_all_feed_keeps_what_every_version_said(archive):
     loans = [{"loans": [{"book_id": "x", "day": f"2026-01-0{n}", "loan_count": n}]} for n in (1, 2)]
     book = {**authors("a"), "books": [{"code": "x", "title": "X", "author_id": "a"}]}
@@ -237,6 +275,15 @@ def test_holding_follows_the_links(archive):
     archive.append_all("sample.pages", [make_payload("sample.pages", body)])
 
     assert linked_rows(archive, Loan) == []
+    assert len(linked_rows(archive, HeldRow)) == 3
+
+
+def test_holding_goes_on_until_no_link_dangles(archive):
+    chain = [("a", "b"), ("b", "c"), ("c", "nobody")]
+    body = {"authors": [{"code": code, "name": "N", "mentor_id": of} for code, of in chain]}
+    archive.append_all("sample.pages", [make_payload("sample.pages", body)])
+
+    assert codes(archive) == []
     assert len(linked_rows(archive, HeldRow)) == 3
 
 
