@@ -15,7 +15,6 @@ from django.db import connection, models
 
 from raw_store.archive import Archive
 from reshape.difference import is_shared
-from reshape.link import Emptied
 from reshape.load import Loaded, load, present_copies, settle
 from reshape.locks import exclusive
 from reshape.models import derived_models
@@ -37,14 +36,6 @@ class Refreshed:
     loaded: Loaded
     build: Build | None
     """The build published; None where the published one is still right."""
-
-    @property
-    def emptied(self) -> list[Emptied]:
-        return self.derivation.linked.emptied
-
-    @property
-    def damaged(self) -> list[str]:
-        return sorted({*self.derivation.parsed.damaged, *self.derivation.linked.damaged})
 
 
 def refresh(
@@ -70,13 +61,23 @@ def refresh(
             {**linked.copies, **(built.exports if built else {})},
             fingerprints=derivation.fingerprints,
             trust_copies=trust_copies,
-            may_delete=not (derivation.parsed.damaged or linked.damaged),
+            may_delete=not derivation.damaged,
             prepare=lambda: ensure_tables(connection),
         )
         if built:
             publish(built)
         for model in filter(is_shared, linked.copies):
             linked.copies[model].unlink()
+    for emptied in linked.emptied:
+        logger.warning(
+            "payload gives no row where the one before gave %d transform=%s fetch=%s url=%s",
+            emptied.record_count_before,
+            emptied.transform,
+            emptied.fetch_id,
+            emptied.url,
+        )
+    for problem in derivation.damaged:
+        logger.error("segment damaged: %s", problem)
     logger.info("refreshed source=%s changed=%d", source, loaded.changed_count)
     return Refreshed(source=source, derivation=derivation, loaded=loaded, build=built)
 

@@ -35,6 +35,11 @@ class Derivation:
     linked: Linked
     fingerprints: dict[str, str]
 
+    @property
+    def damaged(self) -> list[str]:
+        """The segments that could not be read, and why."""
+        return sorted({*self.parsed.damaged, *self.linked.damaged})
+
 
 def derive(
     source: str,

@@ -190,5 +190,5 @@ def test_damaged_segment_withholds_deletions_and_is_named(archive, home):
 
     assert set(Author.objects.values_list("code", flat=True)) == {"a", "b"}
     assert result.loaded.withheld_count == 1
-    assert first.name in " ".join(result.damaged)
+    assert first.name in " ".join(result.derivation.damaged)
     assert not ModelState.objects.filter(table="sample_author").exists()

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl import walk
+from etl.telling import counts, many, notices
 from ingest import registry
 from ingest.display import ExtractProgress, as_size
 from ingest.errors import IngestError
@@ -22,6 +23,7 @@ from ingest.supervisor import Supervisor
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.errors import ReshapeError
+from reshape.models import derived_models
 from reshape.registry import transforms_of
 from warehouse.errors import WarehouseError
 
@@ -104,7 +106,7 @@ class Command(BaseCommand):
     def _summarise(self, run: Run) -> None:
         seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
         self.stdout.write(
-            f"{run.feed}: {run.outcome}, {run.payload_count:,} payloads, "
+            f"{run.feed}: {run.outcome}, {many(run.payload_count, 'payload')}, "
             f"{as_size(run.received_bytes)}, {run.failure_count:,} failed fetches, {seconds:.1f} s"
         )
         if run.error:
@@ -123,7 +125,12 @@ class Command(BaseCommand):
                 is_whole = False
                 self.stderr.write(f"{source}: {error}")
             else:
-                self.stdout.write(f"{source}: {refreshed.loaded.changed_count:,} rows changed")
+                tables = {model._meta.db_table for model in derived_models(source)}
+                found = refreshed.loaded.differences
+                changed = counts(found[table] for table in tables)
+                self.stdout.write(f"{source} rows: {changed}")
+                for notice in notices(refreshed.derivation):
+                    self.stdout.write(f"  {notice}")
         return is_whole
 
     def _list(self, chosen: Iterable[Extractor]) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.follow import follow
+from etl.telling import counts, many, notices
 from etl.walk import Refreshed, refresh
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
@@ -117,43 +119,33 @@ class Command(BaseCommand):
                     "tables": [as_json(difference) for difference in loaded],
                     "held": linked.held_count,
                     "quarantined": linked.quarantined_count,
-                    "damaged": done.damaged,
+                    "emptied": [asdict(emptied) for emptied in linked.emptied],
+                    "damaged": done.derivation.damaged,
                 }
             )
             return
-        self.stdout.write(f"{done.source}: {_many(parsed.payload_count, 'payload')} parsed")
+        self.stdout.write(f"{done.source}: {many(parsed.payload_count, 'payload')} parsed")
         for difference in loaded:
             rows = linked.row_counts.get(difference.table)
             if difference.table.startswith("reshape_") or (rows is None and not difference.total):
                 continue
             of = "" if rows is None else f"{rows:>10,} rows"
-            self.stdout.write(f"  {difference.table:<32}{of:>16}  {_counts(difference)}")
-        self._show_notices(done.derivation, done.damaged)
+            self.stdout.write(f"  {difference.table:<32}{of:>16}  {counts([difference])}")
+        self._show_notices(done.derivation)
+        if options["as_of"]:
+            self.stdout.write(
+                f"  the live rows stand as of {options['as_of']:%Y-%m-%d %H:%M:%S} UTC until the "
+                f"next replay; `manage.py replay {done.source}` brings the present back"
+            )
         if done.loaded.withheld_count:
             self.stdout.write(
-                f"  {_many(done.loaded.withheld_count, 'row')} kept that the readable segments do "
+                f"  {many(done.loaded.withheld_count, 'row')} kept that the readable segments do "
                 "not explain. Restore the damaged segment, then replay."
             )
 
-    def _show_notices(self, derivation: Derivation, damaged: list[str]) -> None:
-        linked = derivation.linked
-        if linked.quarantined_count:
-            self.stdout.write(
-                f"  {_many(linked.quarantined_count, 'payload')} in quarantine: "
-                f"`manage.py quarantine {linked.source}` says why"
-            )
-        if linked.held_count:
-            self.stdout.write(
-                f"  {_many(linked.held_count, 'row')} held until the target of a link appears: "
-                f"`manage.py quarantine {linked.source} --held` lists them"
-            )
-        for emptied in linked.emptied:
-            self.stdout.write(
-                f"  notice: {emptied.transform} got no row from {emptied.url} (fetch "
-                f"{emptied.fetch_id}), which gave {emptied.record_count_before:,} before"
-            )
-        for problem in damaged:
-            self.stdout.write(self.style.ERROR(f"  damaged: {problem}"))
+    def _show_notices(self, derivation: Derivation) -> None:
+        for notice in notices(derivation):
+            self.stdout.write(f"  {notice}")
 
     def _show_diff(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
         found = differences(derivation)
@@ -164,11 +156,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{source}: a replay would change nothing")
         for difference in found:
             if difference.total:
-                self.stdout.write(f"{difference.table}: {_counts(difference)}")
+                self.stdout.write(f"{difference.table}: {counts([difference])}")
                 for line in _samples(difference):
                     self.stdout.write(f"  {line}")
-        damaged = sorted({*derivation.parsed.damaged, *derivation.linked.damaged})
-        self._show_notices(derivation, damaged)
+        self._show_notices(derivation)
 
     def _write_into(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
         rows = write_into(derivation, options["into"])
@@ -189,18 +180,6 @@ def _watch(sources: Iterable[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     follow(sources, stop)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def _counts(difference: Difference) -> str:
-    parts = [("added", difference.added), ("changed", difference.changed)]
-    said = [
-        f"{count:,} {what}" for what, count in [*parts, ("removed", difference.removed)] if count
-    ]
-    return ", ".join(said) or "unchanged"
 
 
 def _samples(difference: Difference) -> list[str]:
