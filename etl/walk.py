@@ -14,8 +14,9 @@ from pathlib import Path
 from django.db import connection, models
 
 from raw_store.archive import Archive
+from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
-from reshape.load import Loaded, load, present_copies, settle
+from reshape.load import Loaded, load, settle
 from reshape.locks import exclusive
 from reshape.models import derived_models
 from reshape.replay import Derivation, derive
@@ -85,6 +86,7 @@ def refresh(
 def rebuild() -> Build:
     """Compute every rollup afresh from the tables' columnar copies, load and publish them."""
     with exclusive("load"):
+        restore_copies(derived_models())
         built = build(present_copies(derived_models()))
         load("rollups", built.exports, prepare=lambda: ensure_tables(connection))
         publish(built)
@@ -96,6 +98,7 @@ def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | No
 
     Returns None where nothing `changed` and the published build is made of just these copies.
     """
+    restore_copies(model for model in derived_models() if model not in linked)
     copies = present_copies(derived_models())
     copies |= {model._meta.db_table: path for model, path in linked.items() if not is_shared(model)}
     rollups = rollup_models()

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa
-from django.conf import settings
 from django.db import models
 
 from raw_store import feeds
@@ -22,6 +21,7 @@ from raw_store.archive import Archive
 from raw_store.models import Segment
 
 from .columns import columns_of
+from .copies import write_copy
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
 from .parse import label_of, parse_payloads
 from .records import (
@@ -32,7 +32,7 @@ from .records import (
     record_schema,
 )
 from .registry import Transform, transforms_of
-from .sql import duck, empty_table, quoted, quoted_name
+from .sql import duck, empty_table, quoted_name
 from .versions import borrowed_versions, find_current, find_versions
 
 logger = logging.getLogger(__name__)
@@ -291,20 +291,12 @@ def _hold_dangling(
 def _write(
     connection: duckdb.DuckDBPyConnection, model: type[models.Model], linked: Linked
 ) -> Path:
-    """Write a model's linked rows, ordered by key, as its columnar copy."""
-    columns = columns_of(model)
+    """Write a model's linked rows as its columnar copy."""
     table = _table(model)
     relation = {"reshape_quarantineentry": "quarantine", "reshape_heldrow": "held"}.get(
         table, f"linked_{table}"
     )
-    path = Path(settings.WAREHOUSE_DIR) / "models" / table / f"{uuid4().hex}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ", ".join(quoted_name(name) for name in columns.schema.names)
-    order = ", ".join(quoted_name(name) for name in columns.key)
-    ((linked.row_counts[table],),) = connection.execute(
-        f"COPY (SELECT {names} FROM {relation} ORDER BY {order}) TO {quoted(str(path))} "
-        f"(FORMAT parquet, COMPRESSION zstd)"
-    ).fetchall()
+    path, linked.row_counts[table] = write_copy(connection, model, relation)
     return path
 
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
-from django.conf import settings
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 
+from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
 from .errors import LoadFailed
 from .models import ModelState, SourceState
@@ -56,22 +55,6 @@ def settle(copies: dict[type[models.Model], Path]) -> set[str]:
     return changed
 
 
-def present_copy(model: type[models.Model]) -> Path | None:
-    """The columnar copy that equals the table as last loaded; None where there is none.
-
-    Tables that sources share (quarantine, held rows) have no copy.
-    """
-    state = ModelState.objects.filter(table=model._meta.db_table).first()
-    path = Path(settings.WAREHOUSE_DIR) / state.copy_path if state else None
-    return path if path and path.exists() else None
-
-
-def present_copies(of: Iterable[type[models.Model]]) -> dict[str, Path]:
-    """Table → its present columnar copy, for those of the models that have one."""
-    found = {model._meta.db_table: present_copy(model) for model in of}
-    return {table: path for table, path in found.items() if path}
-
-
 def load(
     source: str,
     copies: Copies,
@@ -102,7 +85,8 @@ def load(
                 live = present or live_rows(connection, model, source)
                 comparison = Comparison(duckdb, model, path, live)
                 withheld = _apply(model, comparison, loaded, may_delete=may_delete)
-                _remember(source, model, None if withheld else path)
+                if not is_shared(model):
+                    remember_copy(source, model, None if withheld else path)
             _advance(source, fingerprints, loaded)
     except DatabaseError as error:
         raise LoadFailed(
@@ -128,27 +112,6 @@ def _apply(
     if difference.added or difference.changed:
         upsert_rows(connection, model, comparison.rows_to_write())
     return withheld
-
-
-def _remember(source: str, model: type[models.Model], copy: Path | None) -> None:
-    """Note which copy the table equals now, if any."""
-    if is_shared(model):
-        return
-    table = model._meta.db_table
-    if copy is None:
-        ModelState.objects.filter(table=table).delete()
-        return
-    path = str(copy.relative_to(settings.WAREHOUSE_DIR))
-    if not ModelState.objects.filter(table=table, copy_path=path).exists():
-        ModelState.objects.update_or_create(
-            table=table,
-            defaults={
-                "source": source,
-                "copy_path": path,
-                "row_count": pq.read_metadata(copy).num_rows,
-                "changed_at": timezone.now(),
-            },
-        )
 
 
 def _advance(source: str, fingerprints: Mapping[str, str] | None, loaded: Loaded) -> None:
