@@ -8,7 +8,11 @@ T = TypeVar("T")
 
 
 async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end; a cancellation that came meanwhile is raised afterwards."""
+    """Await `work` to its end; a cancellation that came meanwhile is raised afterwards.
+
+    The cancellation is raised also where the work failed: who asked for it would otherwise
+    wait for ever. The failure is its cause.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -18,7 +22,6 @@ async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
             cancelled = error
         except BaseException:
             break
-    result = task.result()
     if cancelled:
-        raise cancelled
-    return result
+        raise cancelled from (None if task.cancelled() else task.exception())
+    return task.result()

@@ -188,6 +188,9 @@ class Writer:
             segment = sealing.result()
         except BaseException as error:
             self._failure = error
+            if cancelled:
+                # Who cancelled waits for it; the next call tells of the failure.
+                raise cancelled from error
             raise
         self.count += len(closed.payloads)
         if cancelled:

@@ -5,10 +5,11 @@ import os
 import shutil
 import tempfile
 
-if "ROOTCELLAR_TEST_HOME" not in os.environ:
-    # Child processes of a test inherit the variable, and with it the same home.
+# Each process that runs tests has a home of its own; what it starts inherits the variables.
+_owner = os.environ.get("PYTEST_XDIST_WORKER", "main")
+if os.environ.get("ROOTCELLAR_TEST_HOME_OWNER") != _owner:
     _home = tempfile.mkdtemp(prefix="rootcellar-test-")
-    os.environ["ROOTCELLAR_TEST_HOME"] = _home
+    os.environ |= {"ROOTCELLAR_TEST_HOME": _home, "ROOTCELLAR_TEST_HOME_OWNER": _owner}
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
 os.environ["ROOTCELLAR_HOME"] = os.environ["ROOTCELLAR_TEST_HOME"]

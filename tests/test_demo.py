@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def start(home, *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@contextmanager
+def killed_in_the_end(process):
+    """Whatever fails meanwhile, nobody waits for the process for ever."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,7 @@ def test_with_only_the_archive_left_it_goes_on_and_serves_until_stopped(home, tw
     manage(home, "migrate", "--verbosity", "0")
     manage(home, "archive", "reindex")
 
-    with start(home, "demo", "--days", "1", "--port", "0") as process:
+    with start(home, "demo", "--days", "1", "--port", "0") as process, killed_in_the_end(process):
         address = next(
             line.split()[1] for line in process.stdout if line.strip().startswith("GraphQL ")
         )

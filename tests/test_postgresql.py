@@ -17,7 +17,7 @@ TESTS = ["tests/reshape/test_load.py", "tests/reshape/test_tables.py", "tests/te
 def test_load_and_walk_on_postgresql():
     with postgres() as url:
         environment = {**os.environ, "DATABASE_URL": url}
-        environment.pop("ROOTCELLAR_TEST_HOME", None)
+        environment.pop("ROOTCELLAR_TEST_HOME_OWNER", None)
 
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WARNINGS, *TESTS],

@@ -105,8 +105,15 @@ class _Watch(threading.Thread):
     def __exit__(self, *error: object) -> None:
         self._done.set()
         self.join()
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-            self.peak = max(self.peak, resource.getrusage(who).ru_maxrss * 1024)
+        # Not RUSAGE_SELF: that begins with the size of the process that started this one.
+        largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        self.peak = max(self.peak, _high_water_mark(), largest_child)
+
+
+def _high_water_mark() -> int:
+    """Bytes in memory that this process held at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _resident(pid: int) -> int:

@@ -53,7 +53,7 @@ async def test_a_feed_is_extracted_and_summed_up(feeds):
 
     assert failure is None
     assert err == ""
-    assert out.startswith("orchard.pages: complete, 1 payloads, 2.5 kB, 0 failed fetches, ")
+    assert out.startswith("orchard.pages: complete, 1 payload, 2.5 kB, 0 failed fetches, ")
 
 
 async def test_a_feed_that_fails_is_told_beside_its_neighbours(feeds, origin):

@@ -189,6 +189,8 @@ def _listening(port: int | None) -> Iterator[socket.socket | None]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
+            # From here on whoever asks too early waits for the server, and is not refused.
+            listener.listen()
         except (OSError, OverflowError) as error:
             raise CommandError(
                 f"Port {port} cannot be used: {error}. Give another --port, or --once to not serve."
