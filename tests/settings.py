@@ -17,4 +17,4 @@ os.environ["ROOTCELLAR_APPS"] = (
     "tests.sample,tests.corpus.calfire,tests.corpus.pge,tests.api.garden"
 )
 
-from etl.settings import *  # noqa: F403
+from etl.settings import *  # noqa: E402, F403
