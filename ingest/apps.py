@@ -1,3 +1,5 @@
+"""The app of extraction; it keeps the HTTP client's own log lines, and secrets in them, out."""
+
 import logging
 
 from django.apps import AppConfig

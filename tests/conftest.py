@@ -15,11 +15,3 @@ def home(settings, tmp_path):
     settings.RECORDS_DIR = tmp_path / "records"
     settings.WAREHOUSE_DIR = tmp_path / "warehouse"
     return tmp_path
-
-
-@pytest.fixture
-def corpus():
-    """The folder of recorded real payloads; the test is skipped where it is absent."""
-    if not CORPUS.is_dir():
-        pytest.skip(f"the recorded payloads are not here: {CORPUS}")
-    return CORPUS
