@@ -16,12 +16,12 @@ COMPILE := build/pins/bin/uv pip compile --quiet --generate-hashes --no-emit-ind
 	--universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench source docs pins
+.PHONY: help setup demo test check serve bench bench-archive bench-crash source docs pins
 
 help: ## List these commands
 	@echo "Usage: make COMMAND"
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 setup: $(BIN)/.dev-stamp ## Create .venv with everything, install the commit hooks, migrate
 	@git rev-parse --git-dir >/dev/null 2>&1 && $(BIN)/pre-commit install || true
@@ -56,6 +56,12 @@ bench: $(BIN)/.dev-stamp ## Run every bench/bench_*.py; results go to build/benc
 		PYTHONPATH=. $(BIN)/python "$$bench" > "build/bench/$$name.json" || exit 1; \
 		cat "build/bench/$$name.json"; \
 	done; echo "Results are in build/bench/."
+
+bench-archive: $(BIN)/.dev-stamp ## Measure the archive: size, speed, memory, look-ups; ARGS="--only sizes" narrows
+	$(BIN)/python -m bench.archive $(ARGS)
+
+bench-crash: $(BIN)/.dev-stamp ## Kill 2,000 processes at work and count what was lost; KILLS=500 for fewer
+	$(BIN)/python -m bench.crash --kills $(or $(KILLS),2000) $(ARGS)
 
 source: $(BIN)/.run-stamp ## Write the skeleton of a new source: make source NAME=weather
 	@test -n "$(NAME)" || { echo "Name the source: make source NAME=weather"; exit 2; }

@@ -9,5 +9,10 @@ class EtlConfig(AppConfig):
     verbose_name = "Rootcellar"
 
     def ready(self) -> None:
+        from raw_store import followers
+
+        from .erasing import Derived
+
         autodiscover_modules("extract")
         autodiscover_modules("transform")
+        followers.register_renewer(Derived())

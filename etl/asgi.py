@@ -3,6 +3,7 @@
 uvicorn etl.asgi:application
 """
 
+import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -57,18 +58,25 @@ async def _start() -> "Supervisor | None":
 
     from ingest.supervisor import Supervisor
     from raw_store.archive import Archive
+    from raw_store.erasing import warn_of_unfinished
+    from raw_store.store_check import ensure_store
 
     if not settings.SCHEDULER:
         return None
-    supervisor = Supervisor(Archive(), _replay)
+    await asyncio.to_thread(ensure_store, settings.ARCHIVE_URL)
+    await asyncio.to_thread(warn_of_unfinished)
+    supervisor = Supervisor(Archive(), _after_run)
     await supervisor.start()
     return supervisor
 
 
-def _replay(source: str) -> None:
+def _after_run(source: str) -> None:
     from reshape.registry import transforms_of
 
-    from .walk import refresh
+    from .walk import refresh, tidy
 
-    if transforms_of(source):
-        refresh(source)
+    try:
+        if transforms_of(source):
+            refresh(source)
+    finally:
+        tidy(source)

@@ -8,16 +8,18 @@ Each stage is a package of its own; this is where they meet.
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.db import connection, models
 
+from raw_store import feeds
 from raw_store.archive import Archive
+from raw_store.locks import exclusive
+from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
 from reshape.load import Loaded, load, settle
-from reshape.locks import exclusive
 from reshape.models import derived_models
 from reshape.replay import Derivation, derive
 from warehouse.build import Build, build, is_current
@@ -26,6 +28,11 @@ from warehouse.rollups import rollup_models
 from warehouse.tables import ensure_tables
 
 logger = logging.getLogger(__name__)
+
+RETAIN_EVERY = timedelta(days=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_retained_at: dict[str, datetime] = {}
+"""When this process last looked for bodies that a source's feeds keep no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,18 @@ def refresh(
         logger.error("segment damaged: %s", problem)
     logger.info("refreshed source=%s changed=%d", source, loaded.changed_count)
     return Refreshed(source=source, derivation=derivation, loaded=loaded, build=built)
+
+
+def tidy(source: str, *, archive: Archive | None = None) -> None:
+    """Merge the source's segments where many small ones have gathered; once a day, remove the
+    bodies that its feeds keep no longer."""
+    archive = archive or Archive()
+    chosen = [feed for feed in feeds.all_feeds() if feed.source == source]
+    archive.compact([feed.name for feed in chosen], due_only=True)
+    now = datetime.now(UTC)
+    if now - _retained_at.get(source, _NEVER) >= RETAIN_EVERY:
+        _retained_at[source] = now
+        apply_retention(archive.url, chosen, now, due_only=True)
 
 
 def rebuild() -> Build:

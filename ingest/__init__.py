@@ -5,6 +5,7 @@ A source writes `from ingest import extractor` and needs no more.
 
 from .client import Client
 from .errors import FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .redaction.rules import Secrets
 from .registry import extractor
 from .response import Response
 
@@ -14,6 +15,7 @@ __all__ = [
     "HostUnavailable",
     "IngestError",
     "Response",
+    "Secrets",
     "StatusUnexpected",
     "extractor",
 ]

@@ -1,8 +1,12 @@
-"""The app of extraction; it keeps the HTTP client's own log lines, and secrets in them, out."""
+"""The app of extraction; it keeps secrets out of log lines, and the HTTP client's own lines out."""
 
 import logging
 
 from django.apps import AppConfig
+
+from raw_store.interchange import redaction
+
+from .redaction.logs import scrub_log_records
 
 
 class IngestConfig(AppConfig):
@@ -12,3 +16,13 @@ class IngestConfig(AppConfig):
         # At INFO and DEBUG they log addresses and headers with the secrets still in them.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        redaction.register(_import_rules)
+        # Also where somebody turns them on again.
+        scrub_log_records()
+
+
+def _import_rules(feed: str) -> redaction.Redaction:
+    """The rules of a feed, for what is imported into it."""
+    from .imports import ImportRedaction
+
+    return ImportRedaction(feed)

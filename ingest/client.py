@@ -118,7 +118,8 @@ class Client:
                 extensions={"attempt": attempt},
             )
             try:
-                response = cast(Response, await self._http.send(request))
+                # What arrives is archived and at hand already; a large body is not to be loaded.
+                response = cast(Response, await self._http.send(request, stream=True))
             except httpx.TransportError as error:
                 if is_last or isinstance(error, httpx.UnsupportedProtocol):
                     raise self._failure(request, error, attempt) from error
@@ -190,9 +191,17 @@ class Client:
             json_module.dumps(value)
         except (TypeError, ValueError) as error:
             raise ExtractorFailed(
-                f"A watermark must be something JSON holds; {value!r} is not: {error}. "
+                f"A watermark must be something JSON holds; {self._redactor.scrub(repr(value))} "
+                f"is not: {error}. "
                 "Write a time as text: moment.isoformat()."
             ) from None
+        if self._redactor.holds_secret([value, partition]):
+            raise ExtractorFailed(
+                "A watermark is kept in the database, and this one holds a secret: "
+                f"{self._redactor.scrub(repr(value))}. Keep what says how far, such as a page or a "
+                "time, without the token; where a name only sounds like a secret, declare it: "
+                "@extractor(…, secrets=Secrets(keep=[…]))."
+            )
         self._watermarks[partition] = value
         self._advance(partition, value)
 

@@ -11,7 +11,7 @@ class IngestError(Exception):
 
 
 class ExtractorInvalid(IngestError, ValueError):
-    """An `@extractor` declaration that cannot work."""
+    """An `@extractor` declaration, or a rule about its secrets, that cannot work."""
 
 
 class FetchFailed(IngestError):

@@ -5,11 +5,21 @@ raw stream, after transfer decoding and before content decoding.
 """
 
 import asyncio
+import logging
+import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import h11
 import httpx
+
+from raw_store.spool import Spool
+
+from .intake import Intake, IntakeFailed
+
+logger = logging.getLogger(__name__)
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -24,7 +34,8 @@ class Exchange:
     reason: str | None = None
     http_version: str | None = None
     headers: Headers = ()
-    encoded: bytearray = field(default_factory=bytearray)
+    encoded: bytes | Spool | None = None
+    """The body as transferred. None where no response came, or where it could not be kept."""
     truncated: str | None = None
     """WARC's reason token, when the body is not whole."""
     error: str | None = None
@@ -32,8 +43,19 @@ class Exchange:
     exception: BaseException | None = None
     """What to raise once the exchange is archived."""
 
+    @property
+    def encoded_size(self) -> int:
+        """Bytes of the body as transferred."""
+        return self.encoded.size if isinstance(self.encoded, Spool) else len(self.encoded or b"")
+
     def header(self, name: str) -> str | None:
+        """The first header of this name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
+
+    def listed(self, name: str) -> str | None:
+        """All headers of this name as one, as RFC 9110 (5.3) reads those that hold lists."""
+        values = [value for key, value in self.headers if key.lower() == name]
+        return ", ".join(values) if values else None
 
 
 async def exchange(
@@ -41,21 +63,35 @@ async def exchange(
 ) -> Exchange:
     """Send `request` through `inner`; keep `limit` bytes, wait `deadline` seconds at most."""
     found = Exchange(fetched_at=datetime.now(UTC))
+    intake = Intake()
     started = time.monotonic()
     try:
         async with asyncio.timeout(deadline):
-            await _receive(found, inner, request, limit)
+            await _receive(found, intake, inner, request, limit)
     except TimeoutError:
         _ended(found, httpx.ReadTimeout(f"not finished after {deadline:g} s", request=request))
     except (Exception, asyncio.CancelledError) as error:
         # A cancelled run archives what it has got so far; the caller raises it again.
+        if not isinstance(error, IntakeFailed):
+            _ended(found, error)
+    try:
+        await intake.finish()
+    except asyncio.CancelledError as error:
         _ended(found, error)
+    if intake.failure:
+        found.error, found.truncated = intake.failure, "unspecified"
+    if found.status is not None:
+        found.encoded = intake.taken
     found.elapsed_ms = round((time.monotonic() - started) * 1000)
     return found
 
 
 async def _receive(
-    found: Exchange, inner: httpx.AsyncBaseTransport, request: httpx.Request, limit: int
+    found: Exchange,
+    intake: Intake,
+    inner: httpx.AsyncBaseTransport,
+    request: httpx.Request,
+    limit: int,
 ) -> None:
     response = await inner.handle_async_request(request)
     try:
@@ -65,13 +101,27 @@ async def _receive(
         found.headers = as_text(response.headers.raw)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         async for chunk in response.stream:
-            found.encoded += chunk
-            if len(found.encoded) > limit:
-                del found.encoded[limit:]
+            if intake.size + len(chunk) > limit:
+                await intake.add(chunk[: limit - intake.size])
                 found.truncated = "length"
                 return
+            await intake.add(chunk)
     finally:
+        _distrust(response)
         await response.aclose()
+
+
+def _distrust(response: httpx.Response) -> None:
+    """Keep a connection that holds bytes beyond this response from being used again: the HTTP
+    client would take them for the answer to the next request (RFC 9112, 6.3)."""
+    within: Any = response.stream
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        within = getattr(within, name, None)
+    if isinstance(within, h11.Connection) and within.their_state in (h11.DONE, h11.MUST_CLOSE):
+        left, _ = within.trailing_data
+        if left:
+            logger.warning("bytes after a response dropped count=%d", len(left))
+            within.send_failed()
 
 
 def as_text(raw: list[tuple[bytes, bytes]]) -> Headers:
@@ -90,10 +140,11 @@ _REASONS: tuple[tuple[type[BaseException], str, str], ...] = (
     (httpx.ConnectError, "connect", "disconnect"),
     (httpx.ProxyError, "connect", "disconnect"),
     (httpx.NetworkError, "disconnect", "disconnect"),
-    (httpx.RemoteProtocolError, "protocol", "disconnect"),
     (httpx.TransportError, "protocol", "unspecified"),
     (BaseException, "unexpected", "unspecified"),
 )
+
+_HANGUP = re.compile("disconnected without|closed connection")
 
 
 def _ended(found: Exchange, error: BaseException) -> None:
@@ -101,9 +152,8 @@ def _ended(found: Exchange, error: BaseException) -> None:
         (token, truncated) for kind, token, truncated in _REASONS if isinstance(error, kind)
     )
     # A peer that hangs up is reported as a protocol error, too.
-    is_hangup = token == "protocol" and "disconnected" in str(error)
-    if is_hangup or (found.status is not None and truncated == "disconnect"):
-        token = "disconnect"
+    if isinstance(error, httpx.RemoteProtocolError) and _HANGUP.search(str(error)):
+        token = truncated = "disconnect"
     message = str(error) or type(error).__name__
     found.error = f"{token}: {message}"
     found.exception = error

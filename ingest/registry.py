@@ -13,6 +13,7 @@ from raw_store import feeds
 from raw_store.errors import UnknownFeed, closest_first
 
 from .errors import ExtractorInvalid
+from .redaction.rules import NO_RULES, Secrets
 
 # The argument is an `ingest.client.Client`; a source need not say so.
 ExtractorFunction = Callable[[Any], Awaitable[None]]
@@ -37,6 +38,8 @@ class Extractor:
     """Seconds a fetch may go without a byte arriving."""
     max_body: int = DEFAULT_MAX_BODY
     """Bytes; what a body holds beyond them is not kept, and the payload is marked truncated."""
+    secrets: Secrets = NO_RULES
+    """What is a secret here, beside what is one everywhere."""
 
     @property
     def name(self) -> str:
@@ -82,8 +85,10 @@ def extractor(
     current: feeds.Current = "latest",
     keep_encoded: bool = False,
     key_headers: Iterable[str] = (),
+    keep_bodies: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     max_body: int = DEFAULT_MAX_BODY,
+    secrets: Secrets = NO_RULES,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
 
@@ -91,7 +96,9 @@ def extractor(
     `every` (`30s`, `5m`, `2h`, `1d`) or `cron` (in UTC) say when it runs; with neither it runs
     by hand only. `current` says which versions count: `latest` of each request, all of the
     newest complete `run`, or `all`. `key_headers` name request headers that tell two requests
-    of one address apart.
+    of one address apart. `keep_bodies` (`36h`, `90d`, `52w`) is how long a body is kept after
+    it was seen last; without it, for ever. `secrets` are rules for what is to be masked, or not,
+    beside what is masked everywhere.
     """
     if every is not None and cron is not None:
         raise ExtractorInvalid(f"Feed {name} gives both every= and cron=; keep one of them.")
@@ -107,6 +114,11 @@ def extractor(
             f"Feed {name}: timeout= (seconds) and max_body= (bytes) must be above zero; "
             f"got {timeout} and {max_body}."
         )
+
+    try:
+        kept = None if keep_bodies is None else feeds.parse_retention(keep_bodies)
+    except ValueError as error:
+        raise ExtractorInvalid(f"Feed {name}: keep_bodies={error}") from None
 
     def register(function: ExtractorFunction) -> ExtractorFunction:
         if not inspect.iscoroutinefunction(function):
@@ -126,6 +138,7 @@ def extractor(
                 current=current,
                 keep_encoded=keep_encoded,
                 key_headers=tuple(key_headers),
+                keep_bodies=kept,
             )
         )
         _extractors[name] = Extractor(
@@ -135,6 +148,7 @@ def extractor(
             cron=cron,
             timeout=timeout,
             max_body=max_body,
+            secrets=secrets,
         )
         return function
 

@@ -91,12 +91,13 @@ async def run_feed(
 
     The outcome is in the run that is returned: an extractor's failure is recorded there, not
     raised. A cancelled run is sealed, recorded as interrupted, and the cancellation raised.
+    Where the database refuses to record that the run begins, its error is raised.
     `progress` is called with each archived payload. `inner` replaces the network.
     """
     extractor = registry.get(name)
     await sync_to_async(mark_interrupted)(name)
     run = _new_run(name)
-    redactor = Redactor(settings.SECRET_KEY)
+    redactor = Redactor(settings.SECRET_KEY, extractor.secrets)
     try:
         await uncancelled(sync_to_async(_begin)(run))
         async with _heartbeat(run), archive.writer(name, run.id) as writer:
@@ -127,10 +128,13 @@ async def run_feed(
         await uncancelled(sync_to_async(_end)(run, Outcome.INTERRUPTED))
         raise
     except Exception as error:
+        if run.id not in _running_here:
+            raise
         await uncancelled(sync_to_async(_end)(run, Outcome.FAILED, error, redactor))
     finally:
-        _running_here.discard(run.id)
-        await uncancelled(sync_to_async(_report)(run))
+        if run.id in _running_here:
+            _running_here.discard(run.id)
+            await uncancelled(sync_to_async(_report)(run))
     return run
 
 
@@ -152,9 +156,13 @@ def _new_run(feed: str) -> Run:
 
 def _begin(run: Run) -> None:
     _running_here.add(run.id)
-    with transaction.atomic():
-        run.save(force_insert=True)
-        FeedStatus.objects.update_or_create(feed=run.feed, defaults={"last_run": run})
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+            FeedStatus.objects.update_or_create(feed=run.feed, defaults={"last_run": run})
+    except AnyDatabaseError:
+        _running_here.discard(run.id)
+        raise
 
 
 def _end(

@@ -5,6 +5,7 @@ extractor then sees is built from what was archived. Secrets are masked before t
 """
 
 import asyncio
+import hashlib
 import itertools
 import logging
 from collections.abc import Callable
@@ -15,19 +16,24 @@ from uuid import UUID
 import httpx
 from asgiref.sync import sync_to_async
 
+from raw_store import decode
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.ids import new_id
+from raw_store.large_bodies import read_spooled, spool_folder
 from raw_store.models import LatestVersion
+from raw_store.pages import LARGEST_BODY
 from raw_store.payload import Payload, digest, request_key
+from raw_store.spool import Spool
 from raw_store.writer import Writer
 
-from . import decode, pace
+from . import pace
 from .errors import FetchFailed
-from .exchange import Exchange, as_text, exchange
-from .redact import MASK, Redactor
+from .exchange import Exchange, Headers, as_text, exchange
+from .intake import failure_of
+from .redact import Redactor, holds_masks
 from .registry import Extractor
-from .response import Response
+from .response import Body, Response
 from .uncancelled import uncancelled
 
 logger = logging.getLogger(__name__)
@@ -70,6 +76,7 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         self._paces = paces
         self._patience = patience
         self._on_archived = on_archived
+        self._limit = min(extractor.max_body, LARGEST_BODY)
         self._sequence = itertools.count()
         self._hosts: set[str] = set()
 
@@ -96,13 +103,13 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             found = await exchange(
                 self._inner,
                 request,
-                limit=self._extractor.max_body,
+                limit=self._limit,
                 deadline=self._extractor.timeout * _DEADLINE_FACTOR,
             )
         # Decoding a large body takes long enough for other fetches to notice.
         payload, body = (
             await uncancelled(asyncio.to_thread(self._payload, request, key, sequence, found))
-            if len(found.encoded) > _LARGE
+            if found.encoded_size > _LARGE
             else self._payload(request, key, sequence, found)
         )
         row = await uncancelled(self._writer.append(payload))
@@ -113,33 +120,28 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             raise found.exception
         if payload.error:
             raise FetchFailed(
-                f"{payload.method} {payload.url} gave a body that is not whole: {payload.error}. "
+                f"{payload.method} {payload.url} gave a body that could not be "
+                f"read whole: {payload.error}. "
                 f"`manage.py archive show {payload.fetch_id}` shows what was kept."
             )
         return _view(request, found.status or 0, found.headers, body, row, reason=found.reason)
 
     def _payload(
         self, request: httpx.Request, key: str, sequence: int, found: Exchange
-    ) -> tuple[Payload, bytes]:
+    ) -> tuple[Payload, Body]:
         """The payload as it may reach the disk, and the body as the extractor may see it."""
-        encoded = bytes(found.encoded)
-        content_type, coding = found.header("content-type"), found.header("content-encoding")
-        decoded = decode.decode(encoded, coding, self._extractor.max_body)
-        truncated, error = found.truncated, found.error
-        if decoded.is_too_long:
-            truncated = "length"
-        if truncated == "length":
-            error = f"length: the body is longer than {self._extractor.max_body} bytes (max_body=)"
-        elif decoded.error and not truncated:
-            error = f"decode: {decoded.error}"
-        is_coded = bool(decode.codings(coding)) and bool(encoded)
-        body = self._redactor.response_body(decoded.body, content_type)
-        is_masked = body != decoded.body
-        has_body = found.status not in (None, 304) and not (decoded.error and not decoded.body)
-        keep_encoded = is_coded and (
-            self._extractor.feed.keep_encoded or bool(error) or bool(truncated)
+        coding, content_type = found.listed("content-encoding"), found.header("content-type")
+        url, request_body = str(request.url), request.content
+        decoded, error = self._decoded(found, coding)
+        # Withheld: the row says all but the body of an answer that hands out secrets.
+        is_withheld = self._redactor.is_token_answer(
+            decoded.body if isinstance(decoded.body, bytes) else b"",
+            status=found.status,
+            url=url,
+            request_body=request_body,
         )
-        has_encoded = found.status is not None and not is_masked
+        shown = None if is_withheld else self._shown(decoded.body)
+        is_masked = is_withheld or shown is not decoded.body
         payload = Payload(
             fetch_id=new_id(found.fetched_at),
             run_id=self._run_id,
@@ -147,31 +149,61 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             feed=self._extractor.name,
             attempt=request.extensions.get("attempt", 1),
             method=request.method,
-            url=self._redactor.url(str(request.url)),
+            url=self._redactor.url(url),
             request_headers=self._redactor.headers(as_text(request.headers.raw)),
             request_body=self._redactor.request_body(
-                request.content, request.headers.get("content-type")
+                request_body, request.headers.get("content-type")
             )
             or None,
             request_key=key,
             status=found.status,
-            reason=found.reason,
+            reason=self._redactor.text(found.reason),
             http_version=found.http_version,
             headers=self._redactor.headers(found.headers),
             fetched_at=found.fetched_at,
             elapsed_ms=found.elapsed_ms,
-            content_type=content_type,
-            content_encoding=coding,
-            body=body if has_body else None,
-            body_digest=digest(body) if has_body else None,
-            body_size=len(body) if has_body else None,
-            encoded_digest=digest(encoded) if has_encoded else None,
-            encoded_size=len(encoded) if has_encoded else None,
-            encoded_body=encoded if keep_encoded and not is_masked else None,
-            truncated=truncated,
+            content_type=self._redactor.text(content_type),
+            content_encoding=self._redactor.text(coding),
+            truncated=found.truncated,
             error=self._redactor.scrub(error) if error else None,
         )
-        return payload, decoded.body
+        if shown is not None and found.status != 304:
+            payload = _with_body(payload, shown)
+        if found.encoded is not None:
+            payload = replace(payload, encoded_size=found.encoded_size)
+            is_coded = bool(decode.codings(coding)) and found.encoded_size > 0
+            keeps = self._extractor.feed.keep_encoded or bool(error) or decoded.has_rest
+            # No digest of bytes that hold a secret; without one, a row says it was masked.
+            if not is_masked:
+                payload = _with_encoded(payload, found.encoded, keep=is_coded and keeps)
+        return payload, b"" if decoded.body is None else decoded.body
+
+    def _decoded(self, found: Exchange, coding: str | None) -> tuple[decode.Decoded, str | None]:
+        """The body decoded, and what is wrong with it: a reason token and a message."""
+        if found.encoded is None:
+            return decode.Decoded(body=None), found.error
+        try:
+            decoded = decode.decode(found.encoded, coding, self._limit, spool=spool_folder())
+        except OSError as error:
+            decoded = decode.Decoded(body=None, error=failure_of(error))
+        if found.truncated == "length":
+            return decoded, f"length: the body is longer than {self._limit} bytes (max_body=)"
+        # A body that is cut off does not decode to its end; that it is cut off is said already.
+        return decoded, found.error or decoded.error
+
+    def _shown(self, body: Body | None) -> Body | None:
+        """The body as it may reach the disk: the very same where nothing in it is masked."""
+        if body is None:
+            return None
+        if isinstance(body, bytes):
+            shown = self._redactor.response_body(body)
+            return body if shown == body else shown
+        found = hashlib.sha256()
+        for chunk in self._redactor.response_chunks(body.chunks()):
+            found.update(chunk)
+        if found.hexdigest() == body.digest:
+            return body
+        return Spool.of(self._redactor.response_chunks(body.chunks()), spool_folder())
 
     def _key(self, request: httpx.Request) -> str:
         """The request's key: a renewed token leaves it as it was, see `ingest.redact`."""
@@ -201,24 +233,25 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         if row.payload_id is None:
             return None
         try:
-            holder = await sync_to_async(self._archive.read)(row.payload_id)
+            holder = await sync_to_async(read_spooled)(self._archive, row.payload_id)
         except ArchiveError as error:
             logger.warning("version unreadable, fetching it again url=%s: %s", row.url, error)
             return None
         headers = tuple(
             (name, value) for name, value in holder.headers if name.lower() != "set-cookie"
         )
+        body = holder.body if holder.spooled_body is None else holder.spooled_body
         # An address with a masked token would lead the extractor nowhere.
-        if holder.body is None or any(f"{MASK}-" in value for _, value in headers):
+        if body is None or _is_masked(holder, headers):
             return None
-        confirmed = replace(row, body=holder.body, body_size=holder.body_size)
+        confirmed = _with_body(row, body)
         fresh = {name.lower() for name, _ in as_text(response.headers.raw)}
         headers = tuple(pair for pair in headers if pair[0].lower() not in fresh)
         return _view(
             request,
             holder.status or 200,
             (*as_text(response.headers.raw), *headers),
-            holder.body,
+            body,
             confirmed,
             reason=holder.reason,
         )
@@ -243,6 +276,28 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             await self._paces.remember(host, f"{request.method} answered {found.status}")
 
 
+def _is_masked(holder: Payload, headers: Headers) -> bool:
+    """Whether something in an archived response was masked, so that it cannot be used again."""
+    if holder.spooled_body is not None:
+        return holder.encoded_digest is None or holds_masks(headers, b"")
+    return holds_masks(headers, holder.body or b"")
+
+
+def _with_body(payload: Payload, body: Body) -> Payload:
+    if isinstance(body, Spool):
+        return replace(payload, spooled_body=body, body_digest=body.digest, body_size=body.size)
+    return replace(payload, body=body, body_digest=digest(body), body_size=len(body))
+
+
+def _with_encoded(payload: Payload, encoded: Body, *, keep: bool) -> Payload:
+    """The payload with the digest of the body as transferred, and with that body to `keep` it."""
+    if isinstance(encoded, Spool):
+        payload = replace(payload, encoded_digest=encoded.digest)
+        return replace(payload, spooled_encoded=encoded) if keep else payload
+    payload = replace(payload, encoded_digest=digest(encoded))
+    return replace(payload, encoded_body=encoded) if keep else payload
+
+
 def _conditional(request: httpx.Request, known: LatestVersion) -> httpx.Request:
     """The request with validators. A copy: a redirect must not inherit them."""
     headers = httpx.Headers(request.headers.raw)
@@ -263,7 +318,7 @@ def _view(
     request: httpx.Request,
     status: int,
     headers: tuple[tuple[str, str], ...],
-    body: bytes,
+    body: Body,
     payload: Payload,
     *,
     reason: str | None,
@@ -273,14 +328,14 @@ def _view(
         extensions["http_version"] = payload.http_version.encode("latin-1")
     if reason is not None:
         extensions["reason_phrase"] = reason.encode("latin-1")
-    return Response(
+    return Response.of(
+        body,
         status_code=status,
         headers=[
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in headers
             if name.lower() not in _OF_THE_TRANSFER
         ],
-        content=body,
         request=request,
         extensions=extensions,
     )

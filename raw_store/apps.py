@@ -8,6 +8,8 @@ class RawStoreConfig(AppConfig):
     name = "raw_store"
 
     def ready(self) -> None:
-        from .checks import check_archive_folder
+        from .checks import check_archive_disk, check_archive_folder
 
         register(check_archive_folder)
+        # A laptop's or a test's archive may be in memory: `manage.py check --deploy` asks.
+        register(check_archive_disk, deploy=True)

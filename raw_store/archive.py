@@ -6,7 +6,7 @@ files) is given once.
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,13 +16,17 @@ from django.conf import settings
 
 from . import segments
 from .captures import Captures
+from .compaction import Compacted, compact
 from .errors import PayloadNotFound, SegmentCorrupt
 from .files import GRACE
+from .inspection import SegmentReport
+from .lookup import Fetch, find_fetches, find_latest
 from .models import Segment
 from .open_segment import SealLimits
-from .payload import Payload
+from .payload import Payload, request_key
 from .upkeep import Collected, Reindexed, gc, reindex
-from .verification import SegmentReport, verify
+from .verification import verify
+from .versions import Latest
 from .writer import SyncWriter, Writer
 
 OnDamaged = Callable[[SegmentCorrupt], None]
@@ -39,6 +43,7 @@ class Archive:
         self.url: str = settings.ARCHIVE_URL if url is None else url
         self._captures: dict[str, Captures] = {}
         self._lock = threading.Lock()
+        self._pinned: list[Segment] | None = None
 
     def writer(self, feed: str, run_id: UUID, *, limits: SealLimits | None = None) -> Writer:
         """A writer for the payloads of one run."""
@@ -62,16 +67,27 @@ class Archive:
         """
         writer = self.sync_writer(feed, limits=limits)
         unfinished: dict[str, None] = {}
-        for payload in payloads:
-            unfinished[str(payload.run_id)] = None
-            writer.append(payload)
-            if writer.is_full:
-                writer.seal()
+        for row in writer.append_all(payloads):
+            if complete_runs:
+                unfinished[str(row.run_id)] = None
         writer.seal(complete_runs=list(unfinished) if complete_runs else ())
         return writer.count
 
+    def pinned(self) -> "Archive":
+        """This archive as it is now: it lists the same segments though they be compacted.
+
+        Work in several steps reads it, or a segment could be replaced between two of them.
+        """
+        found = Archive(self.url)
+        found._captures = self._captures
+        found._lock = self._lock
+        found._pinned = self.segments()
+        return found
+
     def segments(self, feed: str | None = None) -> list[Segment]:
         """The acknowledged segments, in the order sealed."""
+        if self._pinned is not None:
+            return [each for each in self._pinned if feed is None or each.feed == feed]
         found = Segment.objects.all() if feed is None else Segment.objects.filter(feed=feed)
         return list(found.order_by("name"))
 
@@ -169,9 +185,47 @@ class Archive:
             captures = self._captures.setdefault(feed, Captures(self.url))
             return captures.table(self.segments(feed), on_damaged)
 
-    def verify(self, feed: str | None = None) -> Iterator[SegmentReport]:
+    def fetches(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        key: str | None = None,
+        feed: str | None = None,
+        on_damaged: OnDamaged | None = None,
+    ) -> list[Fetch]:
+        """All fetches of a URL in the order of time, of one feed or of all, without bodies.
+
+        A request is found by its key. Where more than method and URL make it (a request body, key
+        headers, or a secret that was masked in the URL), give `key`: the column `request_key`.
+        """
+        return find_fetches(self.url, key or request_key(method, url), feed, on_damaged)
+
+    def latest(
+        self, url: str, *, method: str = "GET", key: str | None = None, feed: str | None = None
+    ) -> Latest | None:
+        """The newest version of a URL, from the index alone; `read(fetch_id)` gives its body.
+
+        See `fetches` for `key`. A 404 that came later does not show here.
+        """
+        return find_latest(key or request_key(method, url), feed)
+
+    def verify(
+        self, feed: str | None = None, *, advance: Callable[[int], None] | None = None
+    ) -> Iterator[SegmentReport]:
         """Recompute every digest; see `raw_store.verification.verify`."""
-        return verify(self, feed)
+        return verify(self, feed, advance=advance)
+
+    def compact(
+        self,
+        feeds: Collection[str] | None = None,
+        *,
+        due_only: bool = False,
+        grace: timedelta = GRACE,
+        advance: Callable[[int], None] | None = None,
+    ) -> Compacted:
+        """Merge small segments; see `raw_store.compaction.compact`."""
+        return compact(self.url, feeds, due_only=due_only, grace=grace, advance=advance)
 
     def reindex(self, *, advance: Callable[[int], None] | None = None) -> Reindexed:
         """Rebuild the index from the files alone; see `raw_store.upkeep.reindex`."""

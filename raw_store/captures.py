@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from .errors import SegmentCorrupt
 from .models import Segment
-from .segments import read_segment
+from .segments import SegmentInfo, read_segment
 
 _STORED = [
     "fetch_id",
@@ -72,19 +72,17 @@ class Captures:
         for segment in segments:
             if segment.name in self._names:
                 continue
-            if segment.complete_runs != "*":
-                self._complete.update(segment.complete_runs)
             try:
                 table = self._read(segment)
             except SegmentCorrupt as error:
                 if on_damaged is None:
                     raise
                 on_damaged(error)
+                self._complete |= complete_runs(segment, None)
                 continue
             new.append(table)
             self._names.add(segment.name)
-            if segment.complete_runs == "*":
-                self._complete.update(table["run_id"].unique().to_pylist())
+            self._complete |= complete_runs(segment, table["run_id"])
         if new:
             self._rows = _deduplicated(pa.concat_tables([self._rows, *new]))
             if self._rows["fetch_id"].num_chunks > _CHUNKS:
@@ -104,6 +102,16 @@ class Captures:
             .replace_schema_metadata(None)
             .cast(_WITHOUT_RUNS)
         )
+
+
+def complete_runs(segment: Segment | SegmentInfo, run_ids: pa.ChunkedArray | None) -> set[str]:
+    """The runs that a segment says are complete; `run_ids` are those of its rows, if readable."""
+    listed = segment.complete_runs
+    found = set() if listed == "*" else set(listed)
+    if run_ids is not None and (listed == "*" or segment.incomplete_runs is not None):
+        here: set[str] = set(run_ids.unique().to_pylist())
+        found |= here.difference(segment.incomplete_runs or ())
+    return found
 
 
 def _deduplicated(table: pa.Table) -> pa.Table:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 
 from .durability import is_local
 from .errors import ArchiveError
+from .store_check import disk_warnings
 
 
 def check_archive_folder(**_: Any) -> list[CheckMessage]:
@@ -32,4 +33,17 @@ def check_archive_folder(**_: Any) -> list[CheckMessage]:
             hint="Change the folder's owner or mode, or set ARCHIVE_URL to another folder.",
             id="raw_store.E001",
         )
+    ]
+
+
+def check_archive_disk(**_: Any) -> list[CheckMessage]:
+    """W001: in memory. W002: in a container's layer. W003: on a network. W004: little space."""
+    try:
+        if not is_local(settings.ARCHIVE_URL):
+            return []
+    except ArchiveError:
+        return []  # E002 says so
+    return [
+        Warning(warning.text, hint=warning.hint, id=warning.check_id)
+        for warning in disk_warnings(settings.ARCHIVE_URL)
     ]

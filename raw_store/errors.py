@@ -20,12 +20,28 @@ class SealFailed(ArchiveError):
     """A segment could not be made durable; its payloads are not acknowledged."""
 
 
+class StoreRefused(ArchiveError):
+    """The store does not keep a promise that the archive rests on, or does not answer."""
+
+
 class PayloadInvalid(ArchiveError):
     """A payload that no archive row can hold, or of another feed than the writer's."""
 
 
+class SelectionInvalid(ArchiveError):
+    """What was asked for says nothing about fetches: a predicate that is none, no such feed."""
+
+
+class NotQuiet(ArchiveError):
+    """Something is being fetched; what is to be erased could come back."""
+
+
 class ImportRefused(ArchiveError):
     """A file to import is not what it should be; nothing of the named line was archived."""
+
+
+class ExportRefused(ArchiveError):
+    """An export could not be made; no file of it is left."""
 
 
 class PayloadNotFound(ArchiveError):

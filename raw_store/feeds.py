@@ -3,7 +3,9 @@
 A feed is declared by its extractor (`@extractor`); its name is `source.feed`.
 """
 
+import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from .errors import UnknownFeed, closest_first
@@ -23,6 +25,8 @@ class Feed:
     """Whether the bytes as transferred are archived beside the decoded body."""
     key_headers: tuple[str, ...] = field(default=())
     """Request headers that, beside method, URL and body, tell two requests apart."""
+    keep_bodies: timedelta | None = None
+    """How long after its last sighting a body is kept (`raw_store.retention`); null: for ever."""
 
     @property
     def source(self) -> str:
@@ -30,6 +34,7 @@ class Feed:
 
 
 _feeds: dict[str, Feed] = {}
+_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 
 
 def declare(feed: Feed) -> Feed:
@@ -43,6 +48,17 @@ def declare(feed: Feed) -> Feed:
         )
     _feeds[feed.name] = feed
     return feed
+
+
+def parse_retention(text: str) -> timedelta:
+    """`36h`, `90d` or `52w` as a duration. Raises `ValueError` saying what is allowed."""
+    match = re.fullmatch(r"([1-9]\d{0,5})([hdw])", text)
+    if not match:
+        raise ValueError(
+            f"{text!r} is no time to keep bodies for; write a whole number above zero and a unit, "
+            "for example 36h, 90d or 52w."
+        )
+    return timedelta(hours=int(match[1]) * _HOURS[match[2]])
 
 
 def get(name: str) -> Feed:

@@ -1,31 +1,39 @@
-"""The archive's index in the database: acknowledged segments, latest versions."""
+"""The archive's index in the database: acknowledged segments, their requests, latest versions."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 
 from .errors import SealFailed
-from .models import LatestVersion, Segment
+from .models import LatestVersion, Segment, SegmentKeys
 from .segments import SegmentInfo
 from .versions import Latest
 
 InTransaction = Callable[[], None]
 
-_BATCH = 500
+INDEXED = [field.name for field in dataclasses.fields(SegmentInfo) if field.name != "replaces"]
+"""What the index holds of a segment's footer."""
+
+PREFIX = 8
+"""Bytes of a request key that the index keeps for each row of a segment that is not clustered."""
 
 
 def commit(
-    info: SegmentInfo, latest: dict[str, Latest], in_transaction: Iterable[InTransaction] = ()
+    info: SegmentInfo,
+    latest: dict[str, Latest],
+    in_transaction: Iterable[InTransaction] = (),
+    *,
+    prefixes: bytes = b"",
 ) -> Segment:
     """Acknowledge a durable segment: its index row, its versions and the given work, all or none.
 
+    `prefixes` are those of its rows' request keys, in their order, unless it is clustered.
     Raises `SealFailed` when the database refuses; the segment's file stays for `archive gc`.
     """
     try:
         with transaction.atomic(durable=True):
-            segment = record(info)
+            segment = record(info, prefixes)
             remember(latest.values())
             for work in in_transaction:
                 work()
@@ -44,48 +52,64 @@ def run(work: Iterable[InTransaction]) -> None:
             each()
 
 
-def record(info: SegmentInfo) -> Segment:
-    """Write a segment's index row; writing it again changes nothing."""
-    values = {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+def record(info: SegmentInfo, prefixes: bytes = b"") -> Segment:
+    """Write a segment's index row and its request keys; writing it again changes nothing.
+
+    A segment that has none and is not clustered is read in every look-up: none misses anything.
+    """
+    values = {name: getattr(info, name) for name in INDEXED}
     segment, _ = Segment.objects.update_or_create(name=values.pop("name"), defaults=values)
+    if prefixes:
+        SegmentKeys.objects.update_or_create(segment=segment, defaults={"prefixes": prefixes})
     return segment
+
+
+def key_prefixes(keys: Iterable[str]) -> bytes:
+    """The prefixes of request keys, one after another."""
+    return b"".join(map(key_prefix, keys))
+
+
+def key_prefix(request_key: str) -> bytes:
+    """The first bytes of a request key. One that is no digest has a prefix, too."""
+    try:
+        return bytes.fromhex(request_key[: 2 * PREFIX]).ljust(PREFIX, b"\0")
+    except ValueError:
+        return request_key.encode()[:PREFIX].ljust(PREFIX, b"\0")
 
 
 def remember(found: Iterable[Latest]) -> None:
     """Make each the latest version of its request, unless a newer fetch is known."""
+    # In one order, so that two processes do not wait for each other.
     every = sorted(found, key=lambda latest: (latest.feed, latest.request_key))
-    for start in range(0, len(every), _BATCH):
-        batch = every[start : start + _BATCH]
-        known = {
-            (row.feed, row.request_key): (row.fetched_at, row.sequence, row.fetch_id)
-            for row in _locked(batch)
-        }
-        newer = [
-            latest
-            for latest in batch
-            if (order := known.get((latest.feed, latest.request_key))) is None
-            or order < latest.order
-        ]
-        LatestVersion.objects.bulk_create(
-            [LatestVersion(**_values(latest)) for latest in newer],
-            update_conflicts=True,
-            unique_fields=["feed", "request_key"],
-            update_fields=_UPDATED,
+    # By hand: Django's fields would look the connection up anew for each cell.
+    has_ids = connection.features.has_native_uuid_field
+    as_time = transaction.get_connection().ops.adapt_datetimefield_value
+    rows = [
+        (
+            latest.feed,
+            latest.request_key,
+            latest.url,
+            latest.fetch_id if has_ids else latest.fetch_id.hex,
+            latest.payload_id if has_ids else latest.payload_id.hex,
+            latest.body_digest,
+            latest.etag,
+            latest.last_modified,
+            as_time(latest.fetched_at),
+            latest.sequence,
         )
+        for latest in every
+    ]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(_REMEMBER, rows)
 
 
-_UPDATED = [
-    field.name for field in dataclasses.fields(Latest) if field.name not in ("feed", "request_key")
-]
-
-
-def _values(latest: Latest) -> dict[str, Any]:
-    return {field.name: getattr(latest, field.name) for field in dataclasses.fields(latest)}
-
-
-def _locked(batch: list[Latest]) -> Iterable[LatestVersion]:
-    rows = LatestVersion.objects.filter(
-        feed__in={latest.feed for latest in batch},
-        request_key__in=[latest.request_key for latest in batch],
-    )
-    return rows.select_for_update() if connection.features.has_select_for_update else rows
+_REMEMBER = f"""
+    INSERT INTO {LatestVersion._meta.db_table} AS known ({", ".join(Latest._fields)})
+    VALUES ({", ".join(["%s"] * len(Latest._fields))})
+    ON CONFLICT (feed, request_key) DO UPDATE SET {
+    ", ".join(f"{name} = excluded.{name}" for name in Latest._fields[2:])
+}
+    WHERE (known.fetched_at, known.sequence, known.fetch_id)
+        < (excluded.fetched_at, excluded.sequence, excluded.fetch_id)
+"""

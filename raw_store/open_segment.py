@@ -3,18 +3,24 @@
 Synchronous; `raw_store.writer` gives it to async code.
 """
 
-import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
+from operator import attrgetter
+
+import pyarrow as pa
 
 from .errors import PayloadInvalid
 from .ids import new_id
+from .pages import LARGEST_BODY
 from .payload import Payload, digest
-from .segments import SegmentInfo, payload_bytes, write_segment
-from .versions import Latest, judge_payload, latest_of, newest, request_header
+from .rows import IDS, SCHEMA, changed, payload_bytes
+from .segment_writer import Gathering, write_segment
+from .segments import SegmentInfo
+from .versions import Judgement, Latest, judge, latest_of, request_header
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +29,7 @@ logger = logging.getLogger(__name__)
 class SealLimits:
     """When an open segment is sealed without being asked; end of run seals as well."""
 
-    rows: int = 2_000
+    rows: int = 4_096
     bytes: int = 64 * 1024 * 1024
     """Of bodies, as held in memory."""
     age_seconds: float = 30.0
@@ -34,7 +40,7 @@ class SealLimits:
 class Closed:
     """Rows taken out of the open segment, on their way to a file."""
 
-    payloads: Sequence[Payload]
+    rows: Gathering
     complete_runs: Sequence[str]
     latest: dict[str, Latest]
 
@@ -53,22 +59,23 @@ class OpenSegment:
         self.remembered = remembered
         """Of how many requests the latest versions are kept in memory, besides the open rows'."""
         self._url = url
-        self._payloads: list[Payload] = []
+        self._rows = Gathering()
         self._bytes = 0
         # Per request: what the index says is the latest version, and the newest this writer saw.
         # Bounded; the requests of the open segment are always the most recent ones.
         self._indexed: dict[str, Latest | None] = {}
         self._seen: OrderedDict[str, Latest] = OrderedDict()
+        self._latest: dict[str, Latest] = {}
         self._knows_all = False
         self.has_asked = False
         """Whether the index was asked for anything yet."""
 
     def __len__(self) -> int:
-        return len(self._payloads)
+        return len(self._rows)
 
     @property
     def is_full(self) -> bool:
-        return len(self._payloads) >= self.limits.rows or self._bytes >= self.limits.bytes
+        return len(self._rows) >= self.limits.rows or self._bytes >= self.limits.bytes
 
     def needs_latest(self, payload: Payload) -> bool:
         """Whether the index must be asked for this request's latest version first."""
@@ -77,7 +84,7 @@ class OpenSegment:
             return _confirmed(payload, self._versions(payload.request_key)) is None
         if self._knows_all or payload.request_key in self._indexed:
             return False
-        return judge_payload(_with_digest(payload)) == "version"
+        return _judge(payload, "" if payload.has_body else payload.body_digest) == "version"
 
     def learn(self, known: Mapping[str, Latest | None], *, all_known: bool = False) -> None:
         """Keep what the index says of requests; `all_known` if it knows no other of this feed."""
@@ -96,15 +103,18 @@ class OpenSegment:
                 f"Fetch {payload.fetch_id} is of feed {payload.feed}; "
                 f"this writer is for {self.feed}."
             )
-        row = self._as_row(_with_digest(payload))
+        row = self._as_row(payload)
         _check_storable(row)
-        self._payloads.append(row)
-        self._bytes += payload_bytes(row)
+        self._rows.add(row)
+        self._bytes += payload_bytes(row) + _spooled_bytes(row)
         seen = latest_of(row)
         if seen is not None:
+            known = self._latest.get(row.request_key)
+            if known is None or known.order < seen.order:
+                self._latest[row.request_key] = seen
             self._seen[row.request_key] = seen
             self._seen.move_to_end(row.request_key)
-            if len(self._seen) > self.remembered + self.limits.rows:
+            if len(self._seen) > self.remembered + 2 * self.limits.rows:
                 oldest, _ = self._seen.popitem(last=False)
                 self._indexed.pop(oldest, None)
                 self._knows_all = False
@@ -112,8 +122,9 @@ class OpenSegment:
 
     def close(self, complete_runs: Sequence[str] = ()) -> Closed:
         """Take all rows out, leaving the open segment empty."""
-        payloads, self._payloads, self._bytes = self._payloads, [], 0
-        return Closed(payloads=payloads, complete_runs=complete_runs, latest=newest(payloads))
+        closed = Closed(rows=self._rows, complete_runs=complete_runs, latest=self._latest)
+        self._rows, self._latest, self._bytes = Gathering(), {}, 0
+        return closed
 
     def write(self, closed: Closed) -> SegmentInfo:
         """Make closed rows a durable file, not yet acknowledged. Raises `SealFailed`."""
@@ -121,7 +132,7 @@ class OpenSegment:
             self._url,
             self.feed,
             str(new_id()),
-            closed.payloads,
+            closed.rows,
             complete_runs=closed.complete_runs,
             sealed_at=datetime.now(UTC),
         )
@@ -139,18 +150,18 @@ class OpenSegment:
         if payload.status == 304:
             confirmed = _confirmed(payload, versions)
             if confirmed is None:
-                return dataclasses.replace(payload, body=None, payload_id=None, body_digest=None)
-            return _revisit(payload, confirmed)
-        if judge_payload(payload) == "version":
+                return changed(
+                    payload, body=None, spooled_body=None, payload_id=None, body_digest=None
+                )
+            return _revisit(payload, confirmed, payload.body_size)
+        body_digest, size = _measured(payload)
+        if _judge(payload, body_digest) == "version":
             for latest in versions:
                 # The holder itself, appended again, keeps its body.
-                if (
-                    latest.body_digest == payload.body_digest
-                    and latest.payload_id != payload.fetch_id
-                ):
-                    return _revisit(payload, latest)
-        holder = payload.fetch_id if payload.body is not None else payload.payload_id
-        return dataclasses.replace(payload, payload_id=holder)
+                if latest.body_digest == body_digest and latest.payload_id != payload.fetch_id:
+                    return _revisit(payload, latest, size)
+        holder = payload.fetch_id if payload.has_body else payload.payload_id
+        return changed(payload, body_digest=body_digest, body_size=size, payload_id=holder)
 
     def _versions(self, request_key: str) -> list[Latest]:
         """The versions a revisit of this request may name, the newest this writer saw first."""
@@ -158,10 +169,15 @@ class OpenSegment:
         return [latest for latest in found if latest]
 
 
-def _revisit(payload: Payload, holder: Latest) -> Payload:
+def _revisit(payload: Payload, holder: Latest, size: int | None) -> Payload:
     """The payload without its body, naming the fetch that holds it."""
-    return dataclasses.replace(
-        payload, body=None, body_digest=holder.body_digest, payload_id=holder.payload_id
+    return changed(
+        payload,
+        body=None,
+        spooled_body=None,
+        body_digest=holder.body_digest,
+        body_size=size,
+        payload_id=holder.payload_id,
     )
 
 
@@ -179,16 +195,26 @@ def _confirmed(payload: Payload, versions: list[Latest]) -> Latest | None:
     return None
 
 
-def _with_digest(payload: Payload) -> Payload:
-    if payload.body is None or payload.status == 304:
-        return payload
-    if payload.body_digest is not None and payload.body_size is not None:
-        return payload
-    return dataclasses.replace(
-        payload,
-        body_digest=payload.body_digest or digest(payload.body),
-        body_size=len(payload.body),
+def _spooled_bytes(payload: Payload) -> int:
+    return sum(each.size for each in (payload.spooled_body, payload.spooled_encoded) if each)
+
+
+def _judge(payload: Payload, body_digest: str | None) -> Judgement | None:
+    return judge(
+        status=payload.status,
+        error=payload.error,
+        truncated=payload.truncated,
+        body_digest=body_digest,
     )
+
+
+def _measured(payload: Payload) -> tuple[str | None, int | None]:
+    """The digest and the size of its body, where it brings one; else what it says of itself."""
+    if payload.spooled_body is not None:
+        return payload.spooled_body.digest, payload.spooled_body.size
+    if payload.body is None or (payload.body_digest and payload.body_size is not None):
+        return payload.body_digest, payload.body_size
+    return payload.body_digest or digest(payload.body), len(payload.body)
 
 
 def _check_storable(row: Payload) -> None:
@@ -197,16 +223,29 @@ def _check_storable(row: Payload) -> None:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: fetched_at has no time zone.")
     if row.status is not None and not 0 <= row.status < 1000:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: {row.status} is no HTTP status.")
-    for name, limit in (("sequence", 63), ("attempt", 31), ("elapsed_ms", 63)):
-        if abs(getattr(row, name) or 0) >= 1 << limit:
+    for name, value, limit in (
+        ("sequence", row.sequence, 1 << 63),
+        ("attempt", row.attempt, 1 << 31),
+        ("elapsed_ms", row.elapsed_ms or 0, 1 << 63),
+    ):
+        if not -limit < value < limit:
             raise PayloadInvalid(f"Fetch {row.fetch_id}: {name} is out of range.")
+    for spool in (row.spooled_body, row.spooled_encoded):
+        if spool and spool.size > LARGEST_BODY:
+            raise PayloadInvalid(
+                f"Fetch {row.fetch_id}: a body of {spool.size:,} bytes is more than a segment can "
+                f"hold ({LARGEST_BODY:,}). Lower the feed's max_body."
+            )
     try:
-        for value in vars(row).values():
-            if isinstance(value, str):
-                value.encode()
-        for name, value in (*row.headers, *row.request_headers):
-            (name + value).encode()
+        "".join(filter(None, _strings(row))).encode()
+        for headers in (row.headers, row.request_headers):
+            "".join(chain.from_iterable(headers)).encode()
     except UnicodeEncodeError as error:
         raise PayloadInvalid(
             f"Fetch {row.fetch_id} of {row.feed} holds text that UTF-8 cannot write: {error}."
         ) from None
+
+
+_strings = attrgetter(
+    *(field.name for field in SCHEMA if pa.types.is_string(field.type) and field.name not in IDS)
+)

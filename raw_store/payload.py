@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
@@ -18,11 +18,12 @@ from uuid import UUID
 import orjson
 
 from .errors import BodyUnreadable
+from .spool import Spool
 
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Payload:
     """One fetch: the request, and the response or the error it ended in."""
 
@@ -65,6 +66,18 @@ class Payload:
     """WARC's reason tokens: length, time, disconnect, unspecified."""
     error: str | None = None
     """A reason token and its message, when the fetch failed."""
+    spooled_body: Spool | None = field(default=None, compare=False, repr=False)
+    """The body where it is too large for memory; `body` is null then. No column."""
+    spooled_encoded: Spool | None = field(default=None, compare=False, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field is equal; one read from the archive equals one made by hand."""
+        if not isinstance(other, Payload):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    def __hash__(self) -> int:
+        return hash(self.fetch_id)
 
     @property
     def source(self) -> str:
@@ -120,7 +133,14 @@ class Payload:
         except etree.XMLSyntaxError as error:
             raise BodyUnreadable(f"The body is not XML: {error}. {self._glimpse()}") from None
 
+    @property
+    def has_body(self) -> bool:
+        """Whether it brings its body along, in memory or spooled."""
+        return self.body is not None or self.spooled_body is not None
+
     def _body(self) -> bytes:
+        if self.spooled_body is not None:
+            return self.spooled_body.read()
         if self.body is None:
             raise BodyUnreadable(f"Fetch {self.fetch_id} has no body of its own.")
         return self.body
@@ -133,6 +153,8 @@ class Payload:
         """This fetch with the body that an earlier fetch holds."""
         return replace(self, body=holder.body, body_size=holder.body_size)
 
+
+_COMPARED = [each.name for each in fields(Payload) if each.compare]
 
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),

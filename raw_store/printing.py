@@ -90,13 +90,21 @@ def heads(payload: Payload) -> str:
 
 def outcome(payload: Payload) -> str:
     """What became of a fetch, in one line."""
-    if payload.error is not None and payload.body is None:
+    if payload.error is not None and not payload.has_body:
         return f"failed: {payload.error}"
-    if payload.body is None:
+    # A size without a digest: secrets were masked, see docs/secrets.md.
+    is_masked = payload.encoded_size is not None and payload.encoded_digest is None
+    if not payload.has_body:
+        if is_masked and payload.encoded_size and payload.body_digest is None:
+            return f"body withheld: {size(payload.encoded_size)} that hand out secrets"
         return "no body"
-    parts = [f"body: {size(len(payload.body))}, SHA-256 {payload.body_digest}"]
+    spool = payload.spooled_body
+    length = spool.size if spool else len(payload.body or b"")
+    parts = [f"body: {size(length)}, SHA-256 {payload.body_digest}"]
     if payload.is_revisit:
         parts.append(f"the same as that of fetch {payload.payload_id}")
+    if is_masked and not payload.is_revisit:
+        parts.append("secrets in it masked")
     if payload.truncated:
         parts.append(f"truncated ({payload.truncated})")
     return ", ".join([*parts, "print it with --body"])

@@ -5,81 +5,35 @@ written under a temporary name and renamed when complete, so a reader sees all o
 it or none of it. Nothing here needs Django: worker processes read segments with it.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
-from .durability import open_folder, write_file
+from .durability import is_local, open_folder, open_input
 from .errors import SegmentCorrupt
-from .payload import Headers, Payload
+from .page_reader import AT_ONCE, ReadAhead, iter_values, stream_value
+from .payload import Payload, digest
+from .rows import METADATA_COLUMNS, SCHEMA, to_payloads, with_body
+from .spool import Spool
 from .versions import judge
 
 FORMAT_VERSION = 1
 
-ROW_GROUP_ROWS = 256
-ROW_GROUP_BYTES = 16 * 1024 * 1024
+CLUSTERED_BY = ("request_key", "fetched_at", "sequence", "fetch_id")
+SPOOLED_FROM = 64 * 1024 * 1024
+"""Bytes. A body of this size has a row group of its own, and can be read piece by piece."""
 
-_HEADERS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
-
-SCHEMA = pa.schema(
-    [
-        ("fetch_id", pa.string()),
-        ("run_id", pa.string()),
-        ("sequence", pa.int64()),
-        ("source", pa.string()),
-        ("feed", pa.string()),
-        ("attempt", pa.int32()),
-        ("method", pa.string()),
-        ("url", pa.string()),
-        ("request_headers", _HEADERS),
-        ("request_body", pa.binary()),
-        ("request_key", pa.string()),
-        ("status", pa.int16()),
-        ("reason", pa.string()),
-        ("http_version", pa.string()),
-        ("headers", _HEADERS),
-        ("fetched_at", pa.timestamp("us", "UTC")),
-        ("elapsed_ms", pa.int64()),
-        ("content_type", pa.string()),
-        ("content_encoding", pa.string()),
-        ("body", pa.binary()),
-        ("body_digest", pa.string()),
-        ("body_size", pa.int64()),
-        ("encoded_digest", pa.string()),
-        ("encoded_size", pa.int64()),
-        ("encoded_body", pa.binary()),
-        ("payload_id", pa.string()),
-        ("truncated", pa.string()),
-        ("error", pa.string()),
-    ]
-)
-
-BODY_COLUMNS = ("request_body", "body", "encoded_body")
-METADATA_COLUMNS = [name for name in SCHEMA.names if name not in ("body", "encoded_body")]
-_WITH_STATISTICS = [
-    "fetch_id",
-    "run_id",
-    "sequence",
-    "source",
-    "feed",
-    "request_key",
-    "status",
-    "fetched_at",
-    "payload_id",
-]
-_WITH_DICTIONARY = [
-    name
-    for name in SCHEMA.names
-    if pa.types.is_string(SCHEMA.field(name).type) and name not in ("fetch_id", "body_digest")
-]
-_METADATA_PREFIX = "rootcellar."
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+METADATA_PREFIX = "rootcellar."
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 
@@ -104,6 +58,15 @@ class SegmentInfo:
     """Runs known complete once this segment is: their ids, or "*" for every run with a row here."""
     sealed_at: datetime
     format_version: int = FORMAT_VERSION
+    clustered: bool = False
+    """Whether its rows are in the order of `CLUSTERED_BY`; those of a compacted segment are."""
+    first_request_key: str | None = None
+    last_request_key: str | None = None
+    incomplete_runs: list[str] | None = None
+    """Null: `complete_runs` alone says which runs are complete. A list: so is every other run with
+    a row here."""
+    replaces: list[str] = field(default_factory=list)
+    """The names of the segments whose rows it holds now: they count no more where it is there."""
 
 
 def segment_path(feed: str, name: str, day: datetime) -> str:
@@ -113,66 +76,15 @@ def segment_path(feed: str, name: str, day: datetime) -> str:
     return f"source={source}/feed={feed}/date={date}/{name}.parquet"
 
 
-def write_segment(
-    url: str,
-    feed: str,
-    name: str,
-    payloads: Sequence[Payload],
-    *,
-    complete_runs: Sequence[str] = (),
-    sealed_at: datetime,
-) -> SegmentInfo:
-    """Write payloads as one durable segment, and return what its footer says.
-
-    `date=` in its path is the UTC date of its first fetch. Raises `SealFailed`.
-    """
-    times = [payload.fetched_at for payload in payloads]
-    ids = [payload.fetch_id for payload in payloads]
-    path = segment_path(feed, name, times[0] if times else sealed_at)
-    described: dict[str, Any] = {
-        "name": name,
-        "feed": feed,
-        "row_count": len(payloads),
-        "body_bytes": sum(len(payload.body or b"") for payload in payloads),
-        "first_fetched_at": min(times, default=None),
-        "last_fetched_at": max(times, default=None),
-        "first_fetch_id": min(ids, default=None),
-        "last_fetch_id": max(ids, default=None),
-        "complete_runs": complete_runs if complete_runs == "*" else list(complete_runs),
-        "sealed_at": sealed_at,
-        "format_version": FORMAT_VERSION,
-    }
-
-    def write(file: BinaryIO | pa.NativeFile) -> None:
-        metadata = {
-            f"{_METADATA_PREFIX}{key}": json.dumps(value, default=_as_text)
-            for key, value in described.items()
-        }
-        with pq.ParquetWriter(
-            file,
-            SCHEMA.with_metadata(metadata),
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=_WITH_DICTIONARY,
-            write_statistics=_WITH_STATISTICS,
-            write_page_checksum=True,
-        ) as writer:
-            for rows in _row_groups(payloads):
-                writer.write_table(to_table(rows), row_group_size=len(rows))
-
-    size = write_file(url, path, write)
-    return SegmentInfo(path=path, file_bytes=size, **described)
-
-
 def read_info(url: str, path: str) -> SegmentInfo:
     """What a segment's footer says. Raises `SegmentCorrupt` when it cannot be read."""
-    with _opened(url, path) as file:
+    with opened(url, path) as file:
         return _info(file, path, _file_size(url, path))
 
 
 def read_segment(url: str, path: str, columns: list[str] | None = None) -> pa.Table:
     """A whole segment, or some of its columns, as a table. Raises `SegmentCorrupt`."""
-    with _opened(url, path) as file:
+    with opened(url, path) as file:
         try:
             return file.read(columns=columns)
         except _UNREADABLE as error:
@@ -181,26 +93,202 @@ def read_segment(url: str, path: str, columns: list[str] | None = None) -> pa.Ta
 
 def iter_tables(url: str, path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """A segment's row groups, one at a time. Raises `SegmentCorrupt`."""
-    with _opened(url, path) as file:
+    with opened(url, path) as file:
         for group in range(file.num_row_groups):
             yield read_group(file, path, group, columns)
 
 
-def iter_payloads(url: str, path: str, *, bodies: bool = True) -> Iterator[Payload]:
-    """Every payload of a segment in the order archived, one row group in memory at a time."""
-    for table in iter_tables(url, path, None if bodies else METADATA_COLUMNS):
-        yield from to_payloads(table)
+def iter_payloads(
+    url: str, path: str, *, bodies: bool = True, spool: Path | None = None
+) -> Iterator[Payload]:
+    """Every payload of a segment in the order archived, one row group in memory at a time.
+
+    With `spool`, a folder, bodies from `SPOOLED_FROM` bytes on come as spools in it instead.
+    """
+    with opened(url, path) as file:
+        ahead = None
+        try:
+            if bodies:
+                chunks = [_body_chunk(file, group) for group in range(file.num_row_groups)]
+                columns = {True: None, False: _BESIDE_THE_BODY}
+                ahead = ReadAhead(
+                    partial(open_input, url, path),
+                    chunks,
+                    lambda group, bodies: read_group(file, path, group, columns[bodies]),
+                )
+            for group in range(file.num_row_groups):
+                yield from _payloads_of(url, path, file, group, ahead, spool)
+        except (*_UNREADABLE, zstandard.ZstdError) as error:
+            raise _corrupt(path, error) from error
+        finally:
+            if ahead:
+                ahead.close()
+
+
+def _body_chunk(file: pq.ParquetFile, group: int) -> Any:
+    described = file.metadata.row_group(group)
+    return described.column(_leaf(described, "body"))
+
+
+def _payloads_of(
+    url: str,
+    path: str,
+    file: pq.ParquetFile,
+    group: int,
+    ahead: ReadAhead | None,
+    spool: Path | None,
+) -> Iterator[Payload]:
+    """The payloads of one row group; without their bodies where nothing is read `ahead`."""
+    if ahead is None:
+        yield from to_payloads(read_group(file, path, group, METADATA_COLUMNS))
+    elif spool and (large := large_columns(file, group)):
+        others = [name for name in SCHEMA.names if name not in large]
+        (payload,) = to_payloads(read_group(file, path, group, others))
+        spools: dict[str, Any] = {
+            _SPOOLED[name]: Spool.of(stream_chunk(url, path, chunk), spool)
+            for name, chunk in large.items()
+        }
+        yield replace(payload, **spools)
+    elif (
+        stored_columns(file, group, ["body"])
+        and _body_chunk(file, group).total_uncompressed_size <= AT_ONCE
+    ):
+        yield from _read_ahead(group, ahead)
+    else:
+        yield from _in_pieces(read_group(file, path, group, None))
+
+
+def _read_ahead(group: int, ahead: ReadAhead) -> Iterator[Payload]:
+    """A row group's payloads, each body copied out of its page when its turn comes."""
+    table, page = ahead.read(group)
+    if page is None:
+        yield from _in_pieces(table)
+        return
+    for payload, body in zip(to_payloads(table), page.values(), strict=True):
+        yield with_body(payload, body)
+
+
+def _in_pieces(table: pa.Table) -> Iterator[Payload]:
+    """Rows as payloads, so few at a time that their bodies are hardly in memory twice."""
+    for start in range(0, table.num_rows, _PIECE):
+        yield from to_payloads(table.slice(start, _PIECE))
+
+
+def iter_digests(url: str, path: str) -> Iterator[tuple[str, bool, str | None, str | None]]:
+    """Per row: fetch id, whether it holds its body, the digest recorded, the digest computed.
+
+    Bodies are read one by one, in little memory. For segments whose bodies this program's own
+    pages hold. Raises `SegmentCorrupt`.
+    """
+    with opened(url, path) as file:
+        for group in range(file.num_row_groups):
+            rows = read_group(file, path, group, ["fetch_id", "payload_id", "body_digest"])
+            for fetch_id, holder, said, found in zip(
+                *(rows[name].to_pylist() for name in ("fetch_id", "payload_id", "body_digest")),
+                column_digests(url, path, file, group, "body"),
+                strict=True,
+            ):
+                yield fetch_id, holder == fetch_id, said, found and found[0]
+
+
+def column_digests(
+    url: str, path: str, file: pq.ParquetFile, group: int, name: str
+) -> Iterator[tuple[str, int] | None]:
+    """SHA-256 (hex) and size of each body in a row group's column, one in memory at a time.
+
+    None for a row without one. Raises `SegmentCorrupt`.
+    """
+    described = file.metadata.row_group(group)
+    chunk = described.column(_leaf(described, name))
+    try:
+        if not stored_columns(file, group, [name]):
+            yield from [None] * described.num_rows
+        elif chunk.total_uncompressed_size >= SPOOLED_FROM and described.num_rows == 1:
+            digested, size = hashlib.sha256(), 0
+            for piece in stream_chunk(url, path, chunk):
+                digested.update(piece)
+                size += len(piece)
+            yield digested.hexdigest(), size
+        elif (found := _page_digests(url, path, chunk)) and len(found) == described.num_rows:
+            yield from found
+        else:
+            for value in read_group(file, path, group, [name])[name]:
+                body = value.as_buffer()
+                yield None if body is None else (digest(body), len(body))
+    except (*_UNREADABLE, zstandard.ZstdError) as error:
+        raise _corrupt(path, error) from error
+
+
+def _page_digests(url: str, path: str, chunk: Any) -> list[tuple[str, int] | None] | None:
+    """Those of the first page, read body by body; None where it is not one of this program's."""
+    try:
+        with open_input(url, path) as raw:
+            bodies = iter_values(raw, chunk)
+            return [None if body is None else (digest(body), len(body)) for body in bodies]
+    except (ValueError, zstandard.ZstdError):
+        # Another program's page, or a damaged one: pyarrow reads the one and refuses the other.
+        return None
+
+
+def stored_columns(file: pq.ParquetFile, group: int, names: Iterable[str]) -> list[str]:
+    """Those of the columns in which some row of the group has a value, as the statistics say."""
+    described = file.metadata.row_group(group)
+    found = []
+    for name in names:
+        chunk = described.column(_leaf(described, name))
+        nulls = chunk.statistics.null_count if chunk.statistics else None
+        if nulls != described.num_rows:
+            found.append(name)
+    return found
+
+
+_BESIDE_THE_BODY = [name for name in SCHEMA.names if name != "body"]
+_PIECE = 256
+_SPOOLED = {"body": "spooled_body", "encoded_body": "spooled_encoded"}
+
+
+def large_columns(file: pq.ParquetFile, group: int) -> dict[str, Any]:
+    """The bodies in a row group that are too large for memory, as column chunks by column."""
+    described = file.metadata.row_group(group)
+    if described.num_rows != 1 or described.total_byte_size < SPOOLED_FROM:
+        return {}
+    names = file.schema_arrow.names
+    chunks = {name: described.column(_leaf(described, name)) for name in _SPOOLED if name in names}
+    return {n: c for n, c in chunks.items() if c.total_uncompressed_size >= SPOOLED_FROM}
+
+
+def body_bytes(file: pq.ParquetFile, group: int, name: str) -> int:
+    """The bytes that the bodies of a column take up in a row group, before compression."""
+    described = file.metadata.row_group(group)
+    return int(described.column(_leaf(described, name)).total_uncompressed_size)
+
+
+def _leaf(described: Any, name: str) -> int:
+    """Which column chunk of a row group holds a column that is not nested."""
+    return next(
+        index
+        for index in range(described.num_columns)
+        if described.column(index).path_in_schema == name
+    )
+
+
+def stream_chunk(url: str, path: str, chunk: Any) -> Iterator[bytes]:
+    """The one body of a column chunk, a piece at a time. Raises `SegmentCorrupt`."""
+    try:
+        with open_input(url, path) as file:
+            yield from stream_value(file, chunk)
+    except (*_UNREADABLE, zstandard.ZstdError) as error:
+        raise _corrupt(path, error) from error
 
 
 def iter_readable(url: str, path: str) -> Iterator[Payload]:
     """The payloads that may be versions and hold their own body, in the order archived."""
-    with _opened(url, path) as file:
+    with opened(url, path) as file:
         for group in range(file.num_row_groups):
-            light = read_group(file, path, group, [*_JUDGED, "fetch_id", "payload_id"])
+            table = read_group(file, path, group, None)
+            light = table.select([*_JUDGED, "fetch_id", "payload_id"])
             wanted = [_is_readable(row) for row in light.to_pylist()]
-            if any(wanted):
-                table = read_group(file, path, group, None)
-                yield from to_payloads(table.filter(pa.array(wanted)))
+            yield from _in_pieces(table if all(wanted) else table.filter(pa.array(wanted)))
 
 
 def read_rows(
@@ -210,7 +298,7 @@ def read_rows(
     wanted = set(fetch_ids)
     columns = None if bodies else METADATA_COLUMNS
     found: list[Payload] = []
-    with _opened(url, path) as file:
+    with opened(url, path) as file:
         for group in _groups_spanning(file, min(wanted), max(wanted)) if wanted else ():
             ids = read_group(file, path, group, ["fetch_id"])["fetch_id"].to_pylist()
             mask = [fetch_id in wanted for fetch_id in ids]
@@ -220,41 +308,6 @@ def read_rows(
     return found
 
 
-def to_table(payloads: Sequence[Payload]) -> pa.Table:
-    """Payloads as rows of the archive."""
-    arrays = [
-        pa.array([_column(payload, field.name) for payload in payloads], field.type)
-        for field in SCHEMA
-    ]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
-
-
-def to_payloads(table: pa.Table) -> list[Payload]:
-    """Rows of the archive as payloads; columns that were not read are null."""
-    columns: dict[str, list[Any]] = {}
-    for name in table.column_names:
-        if name == "source" or name not in _FIELDS:
-            continue
-        column = table[name]
-        if name == "fetched_at":
-            columns[name] = [
-                _EPOCH + timedelta(microseconds=value)
-                for value in column.cast(pa.int64()).to_pylist()
-            ]
-        elif name in ("headers", "request_headers"):
-            columns[name] = [_headers(value) for value in column.to_pylist()]
-        elif name in ("fetch_id", "run_id", "payload_id"):
-            columns[name] = [value and UUID(value) for value in column.to_pylist()]
-        else:
-            columns[name] = column.to_pylist()
-    names = list(columns)
-    return [
-        Payload(**dict(zip(names, values, strict=True)))
-        for values in zip(*columns.values(), strict=True)
-    ]
-
-
-_FIELDS = set(SCHEMA.names)
 _JUDGED = ["status", "error", "truncated", "body_digest"]
 
 
@@ -263,59 +316,43 @@ def _is_readable(row: dict[str, Any]) -> bool:
     return judged == "version" and row["payload_id"] == row["fetch_id"]
 
 
-def _column(payload: Payload, name: str) -> Any:
-    value = getattr(payload, name)
-    if isinstance(value, UUID):
-        return str(value)
-    if name in ("headers", "request_headers"):
-        return [{"name": key, "value": text} for key, text in value]
-    return value
+class opened:
+    """A segment open for reading; what cannot be opened is `SegmentCorrupt`.
 
+    `footer` is what an earlier opening gave as `metadata`; it is not read again.
+    """
 
-def _headers(pairs: list[dict[str, str]] | None) -> Headers:
-    return tuple((pair["name"], pair["value"]) for pair in pairs or ())
-
-
-def _row_groups(payloads: Sequence[Payload]) -> Iterator[list[Payload]]:
-    """Payloads cut into row groups, bounded by rows and by bytes."""
-    rows: list[Payload] = []
-    size = 0
-    for payload in payloads:
-        weight = payload_bytes(payload)
-        if rows and (len(rows) == ROW_GROUP_ROWS or size + weight > ROW_GROUP_BYTES):
-            yield rows
-            rows, size = [], 0
-        rows.append(payload)
-        size += weight
-    if rows:
-        yield rows
-
-
-def payload_bytes(payload: Payload) -> int:
-    """The bytes a payload holds in memory for its bodies."""
-    return sum(len(getattr(payload, name) or b"") for name in BODY_COLUMNS)
-
-
-class _opened:
-    """A segment open for reading; what cannot be opened is `SegmentCorrupt`."""
-
-    def __init__(self, url: str, path: str) -> None:
+    def __init__(self, url: str, path: str, *, footer: pq.FileMetaData | None = None) -> None:
         self._url = url
         self._path = path
+        self._footer = footer
 
     def __enter__(self) -> pq.ParquetFile:
-        filesystem, root = open_folder(self._url)
         try:
             self._file = pq.ParquetFile(
-                filesystem.open_input_file(f"{root}/{self._path}"),
+                open_input(self._url, self._path),
+                metadata=self._footer,
                 page_checksum_verification=True,
+                # Reading far-off pieces as one pays where each read is a request.
+                pre_buffer=not is_local(self._url),
             )
+            is_ours = f"{METADATA_PREFIX}name".encode() in (self._file.metadata.metadata or {})
+            if is_ours and self._footer is None:
+                _check_columns(self._file.schema_arrow)
         except _UNREADABLE as error:
             raise _corrupt(self._path, error) from error
         return self._file
 
     def __exit__(self, *_: object) -> None:
         self._file.close(force=True)
+
+
+def _check_columns(found: pa.Schema) -> None:
+    """Raise `ValueError` where a column is not of the type it should have. New ones are welcome."""
+    for column in SCHEMA:
+        index = found.get_field_index(column.name)
+        if index < 0 or found.field(index).type != column.type:
+            raise ValueError(f"its column {column.name} is missing or of another type")
 
 
 def read_group(file: pq.ParquetFile, path: str, group: int, columns: list[str] | None) -> pa.Table:
@@ -343,7 +380,7 @@ def _file_size(url: str, path: str) -> int:
 
 def _info(file: pq.ParquetFile, path: str, size: int) -> SegmentInfo:
     raw = file.metadata.metadata or {}
-    prefix = _METADATA_PREFIX.encode()
+    prefix = METADATA_PREFIX.encode()
     try:
         said = {
             key.removeprefix(prefix).decode(): json.loads(value)
@@ -364,6 +401,11 @@ def _info(file: pq.ParquetFile, path: str, size: int) -> SegmentInfo:
             complete_runs=said["complete_runs"],
             sealed_at=datetime.fromisoformat(said["sealed_at"]),
             format_version=said["format_version"],
+            clustered=said.get("clustered", False),
+            first_request_key=said.get("first_request_key"),
+            last_request_key=said.get("last_request_key"),
+            incomplete_runs=said.get("incomplete_runs"),
+            replaces=said.get("replaces", []),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise SegmentCorrupt(
@@ -381,10 +423,6 @@ def _corrupt(path: str, error: Exception) -> SegmentCorrupt:
         f"Segment {path} {what}. "
         "Run `manage.py archive verify` to list every damaged segment, and restore it from a copy."
     )
-
-
-def _as_text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _as_time(value: str | None) -> datetime | None:

@@ -1,158 +1,149 @@
-"""Verify: recompute every digest and compare it with the row, the footer and the index."""
+"""Verify: recompute every digest and compare it with the row, the footer and the index.
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
-from uuid import UUID
+Segments are inspected in parallel, each in a worker process; what a revisit names in another
+segment is looked up here, many at a time.
+"""
+
+import multiprocessing
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from django.conf import settings
 
 from .errors import SegmentCorrupt
 from .files import list_files
-from .models import Segment
-from .payload import Payload, digest
-from .segments import FORMAT_VERSION, SegmentInfo, iter_payloads, read_info
+from .index import INDEXED
+from .inspection import SegmentReport, holders_among, inspect_segment, judge_holder, note_holder
+from .models import ReplacedSegment, Segment
+from .segments import iter_tables
 
 if TYPE_CHECKING:
     from .archive import Archive
 
-_SHOWN = 5
+Advance = Callable[[int], None]
+
+POOL_FROM_BYTES = 2 * 1024 * 1024 * 1024
+"""Less than this many bytes of bodies is read in this process: it takes two seconds, and so does
+the start of a pool."""
+_LOOKED_UP = 100_000
+"""Holders that are looked up in one pass over the segments' metadata."""
 
 
-@dataclass(slots=True, kw_only=True)
-class SegmentReport:
-    """What verify found in one segment."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Inspect one segment."""
 
+    url: str
     path: str
-    row_count: int = 0
-    body_bytes: int = 0
-    problems: list[str] = field(default_factory=list)
-    """Each names the thing and what is wrong with it; empty when all is well."""
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.problems
+    feed: str
+    indexed: dict[str, Any] | None
+    row_count: int
+    body_bytes: int
 
 
-def verify(archive: "Archive", feed: str | None = None) -> Iterator[SegmentReport]:
+def verify(
+    archive: "Archive", feed: str | None = None, *, advance: Advance | None = None
+) -> Iterator[SegmentReport]:
     """Read every segment of the index and every segment file that is not in it; report on each.
 
     Recomputes the digest and the size of each body, counts rows against footer and index,
-    and looks up the fetches that revisits name.
+    and looks up the fetches that revisits name. `advance` is called with payloads read.
     """
-    holders = _Holders(archive)
     indexed = archive.segments(feed)
-    for segment in indexed:
-        yield _verify_segment(archive, segment, holders)
+    tasks = [_task(archive.url, segment) for segment in indexed]
     known = {segment.path for segment in indexed}
+    known.update(ReplacedSegment.objects.values_list("path", flat=True))
     for file in list_files(archive.url, feed):
         if not file.is_segment or file.path in known:
             continue
-        if Segment.objects.filter(path=file.path).exists():
-            # Sealed since the list was made: the next verify reads it.
+        # Sealed since the list was made: the next verify reads it.
+        if not Segment.objects.filter(path=file.path).exists():
+            tasks.append(Task(archive.url, file.path, feed or "", None, 0, file.size))
+    waiting: list[SegmentReport] = []
+    for report in _run(tasks, advance or (lambda _: None)):
+        if not report.elsewhere:
+            yield report
             continue
-        report = SegmentReport(path=file.path)
-        report.problems.append("is not in the index; `manage.py archive gc` adopts it.")
-        try:
-            info = read_info(archive.url, file.path)
-            _verify_rows(archive, info, report, holders)
-        except SegmentCorrupt as error:
-            report.problems = [str(error)]
+        waiting.append(report)
+        if sum(len(each.elsewhere) for each in waiting) >= _LOOKED_UP:
+            yield from _looked_up(archive.url, waiting)
+            waiting = []
+    yield from _looked_up(archive.url, waiting)
+
+
+def _task(url: str, segment: Segment) -> Task:
+    indexed = {name: getattr(segment, name) for name in INDEXED}
+    return Task(url, segment.path, segment.feed, indexed, segment.row_count, segment.body_bytes)
+
+
+def _run(tasks: list[Task], advance: Advance) -> Iterator[SegmentReport]:
+    workers = min(settings.PARSE_WORKERS or os.cpu_count() or 1, len(tasks))
+    if workers < 2 or sum(map(_weight, tasks)) < POOL_FROM_BYTES:
+        for task in tasks:
+            yield _inspect(task)
+            advance(task.row_count)
+        return
+    # Workers are spawned: forking a process that has threads or open connections is unsafe.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        # The largest first, so that none is begun when the others are done.
+        queued = iter(sorted(tasks, key=_weight, reverse=True))
+        running: dict[Future[SegmentReport], Task] = {}
+        while True:
+            for task in queued:
+                running[
+                    pool.submit(inspect_segment, task.url, task.path, task.feed, task.indexed)
+                ] = task
+                if len(running) >= 2 * workers:
+                    break
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                yield future.result()
+                advance(task.row_count)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _weight(task: Task) -> int:
+    """Bytes to be read; a row takes as long as so many bytes of a body."""
+    return task.body_bytes + 8_000 * task.row_count
+
+
+def _inspect(task: Task) -> SegmentReport:
+    return inspect_segment(task.url, task.path, task.feed, task.indexed)
+
+
+def _looked_up(url: str, reports: list[SegmentReport]) -> Iterator[SegmentReport]:
+    """The reports, once what their revisits name in other segments was looked up."""
+    wanted_of: dict[str, set[str]] = {}
+    for report in reports:
+        wanted_of.setdefault(report.feed, set()).update(report.elsewhere)
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for feed, wanted in wanted_of.items():
+        ids = sorted(wanted)
+        for segment in Segment.objects.filter(
+            feed=feed, last_fetch_id__gte=ids[0], first_fetch_id__lte=ids[-1]
+        ):
+            begin = bisect_left(ids, str(segment.first_fetch_id))
+            some = pa.array(ids[begin : bisect_right(ids, str(segment.last_fetch_id))], pa.string())
+            try:
+                for table in iter_tables(url, segment.path, _HELD):
+                    here = holders_among(table, some)
+                    # Where a row lies in two segments, the one that holds its body counts.
+                    found |= {k: v for k, v in here.items() if v[0] == k or k not in found}
+            except SegmentCorrupt:
+                continue  # its own report says so
+    for report in reports:
+        for fetch_id, carried in report.elsewhere.items():
+            note_holder(report, fetch_id, judge_holder(fetch_id, carried, found.get(fetch_id)))
         yield report
 
 
-def _verify_segment(archive: "Archive", segment: Segment, holders: "_Holders") -> SegmentReport:
-    report = SegmentReport(path=segment.path)
-    try:
-        info = read_info(archive.url, segment.path)
-        for each in fields(SegmentInfo):
-            said, known = getattr(info, each.name), getattr(segment, each.name)
-            if said != known:
-                report.problems.append(
-                    f"{each.name} is {said} in the file and {known} in the index; "
-                    "`manage.py archive reindex` believes the file."
-                )
-        _verify_rows(archive, info, report, holders)
-    except SegmentCorrupt as error:
-        report.problems.append(str(error))
-    return report
-
-
-def _verify_rows(
-    archive: "Archive", info: SegmentInfo, report: SegmentReport, holders: "_Holders"
-) -> None:
-    if info.format_version > FORMAT_VERSION:
-        report.problems.append(
-            f"has format version {info.format_version}; this program knows {FORMAT_VERSION}."
-        )
-    wrong: Counter[str] = Counter()
-    revisits: dict[UUID, str | None] = {}
-    own: dict[UUID, str | None] = {}
-    for row in iter_payloads(archive.url, info.path):
-        report.row_count += 1
-        report.body_bytes += len(row.body or b"")
-        for problem in _row_problems(row, info):
-            wrong[problem] += 1
-            if wrong[problem] <= _SHOWN:
-                report.problems.append(f"fetch {row.fetch_id}: {problem}.")
-        if row.payload_id == row.fetch_id:
-            own[row.fetch_id] = row.body_digest
-        elif row.payload_id is not None:
-            revisits[row.payload_id] = row.body_digest
-    for problem, count in wrong.items():
-        if count > _SHOWN:
-            report.problems.append(f"{problem}: {count - _SHOWN} more.")
-    for what, found, said in (
-        ("payloads", report.row_count, info.row_count),
-        ("bytes of bodies", report.body_bytes, info.body_bytes),
-    ):
-        if found != said:
-            report.problems.append(f"holds {found} {what}; its footer says {said}.")
-    holders.learn(own)
-    report.problems.extend(holders.problems(revisits))
-
-
-def _row_problems(row: Payload, info: SegmentInfo) -> Iterator[str]:
-    if row.feed != info.feed:
-        yield f"its feed is {row.feed}, the segment's is {info.feed}"
-    if row.body is not None:
-        if digest(row.body) != row.body_digest:
-            yield "the digest of its body is not the one recorded"
-        if len(row.body) != row.body_size:
-            yield "the size of its body is not the one recorded"
-    elif row.payload_id == row.fetch_id:
-        yield "its body is missing"
-    if row.encoded_body is not None:
-        if row.encoded_digest is not None and digest(row.encoded_body) != row.encoded_digest:
-            yield "the digest of its encoded body is not the one recorded"
-        if row.encoded_size is not None and len(row.encoded_body) != row.encoded_size:
-            yield "the size of its encoded body is not the one recorded"
-    if info.first_fetch_id is None or info.last_fetch_id is None:
-        yield "the footer says there are no rows"
-    elif not info.first_fetch_id <= row.fetch_id <= info.last_fetch_id:
-        yield "its id is outside the range in the footer"
-
-
-class _Holders:
-    """The digests of bodies that revisits name, looked up once each."""
-
-    def __init__(self, archive: "Archive") -> None:
-        self._archive = archive
-        self._digests: dict[UUID, str | None] = {}
-
-    def learn(self, own: dict[UUID, str | None]) -> None:
-        """Remember a segment's bodies for the revisits in it; earlier ones are looked up again."""
-        self._digests = own
-
-    def problems(self, revisits: dict[UUID, str | None]) -> Iterator[str]:
-        unknown = [fetch_id for fetch_id in revisits if fetch_id not in self._digests]
-        found = self._archive.read_many(unknown, bodies=False, on_damaged=lambda _: None)
-        held = self._digests | {
-            fetch_id: row.body_digest
-            for fetch_id, row in found.items()
-            if row.payload_id == row.fetch_id
-        }
-        for fetch_id, body_digest in revisits.items():
-            if fetch_id not in held:
-                yield f"revisits name fetch {fetch_id}, whose body is not in a readable segment."
-            elif held[fetch_id] != body_digest:
-                yield f"revisits of fetch {fetch_id} carry another digest than its body."
+_HELD = ["fetch_id", "payload_id", "body_digest"]

@@ -6,9 +6,8 @@ decide, never where a body happens to be stored.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from .payload import Payload
@@ -42,8 +41,7 @@ def judge_payload(payload: Payload) -> Judgement | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latest:
+class Latest(NamedTuple):
     """The newest version of one request as its newest fetch confirmed it.
 
     It depends on that one fetch's row alone, so the order in which rows arrive makes no difference.
@@ -74,7 +72,7 @@ def latest_of(payload: Payload) -> Latest | None:
     """
     if judge_payload(payload) != "version" or not payload.payload_id or not payload.body_digest:
         return None
-    etag, last_modified = payload.header("etag"), payload.header("last-modified")
+    etag, last_modified = _validators(payload)
     if payload.status == 304 and etag is None and last_modified is None:
         etag = request_header(payload, "if-none-match")
         last_modified = request_header(payload, "if-modified-since")
@@ -90,6 +88,16 @@ def latest_of(payload: Payload) -> Latest | None:
         fetched_at=payload.fetched_at,
         sequence=payload.sequence,
     )
+
+
+def _validators(payload: Payload) -> tuple[str | None, str | None]:
+    """Its first ETag and its first Last-Modified."""
+    found: dict[str, str] = {}
+    for name, value in payload.headers:
+        # Most names are of another length; it is cheaper to ask for.
+        if len(name) in (4, 13):
+            found.setdefault(name.lower(), value)
+    return found.get("etag"), found.get("last-modified")
 
 
 def _validator(value: str | None) -> str | None:

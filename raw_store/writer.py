@@ -5,8 +5,9 @@
 
 import asyncio
 import contextlib
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -19,25 +20,34 @@ from .index import InTransaction
 from .models import LatestVersion, Segment
 from .open_segment import Closed, OpenSegment, SealLimits
 from .payload import Payload
+from .rows import payload_bytes
+from .segments import SegmentInfo
 from .versions import Latest
 
 OnSeal = Callable[[], "InTransaction | None"]
 
 
-def ask_index(open_segment: OpenSegment, payload: Payload) -> None:
-    """Learn the latest version of a payload's request: with all others of its feed at first, one
-    by one when the feed has too many."""
-    of_feed = LatestVersion.objects.filter(feed=payload.feed)
+_BATCH = 256
+_BATCH_BYTES = 8 * 1024 * 1024
+
+
+def ask_index(open_segment: OpenSegment, *payloads: Payload) -> None:
+    """Learn the latest versions of the payloads' requests: with all others of their feed at first,
+    these alone when the feed has too many."""
+    of_feed = LatestVersion.objects.filter(feed=open_segment.feed)
     if not open_segment.has_asked:
         rows = list(of_feed.values(*_LATEST)[: open_segment.remembered + 1])
         known = {row["request_key"]: Latest(**row) for row in rows}
         open_segment.learn(known, all_known=len(rows) <= open_segment.remembered)
-    if open_segment.needs_latest(payload):
-        rows = list(of_feed.filter(request_key=payload.request_key).values(*_LATEST))
-        open_segment.learn({payload.request_key: Latest(**rows[0]) if rows else None})
+    wanted = {each.request_key for each in payloads if open_segment.needs_latest(each)}
+    if wanted:
+        found: dict[str, Latest | None] = dict.fromkeys(wanted)
+        for row in of_feed.filter(request_key__in=wanted).values(*_LATEST):
+            found[row["request_key"]] = Latest(**row)
+        open_segment.learn(found)
 
 
-_LATEST = [field.name for field in dataclasses.fields(Latest)]
+_LATEST = Latest._fields
 
 
 class SyncWriter:
@@ -48,6 +58,9 @@ class SyncWriter:
 
     def __init__(self, url: str, feed: str, *, limits: SealLimits) -> None:
         self._open = OpenSegment(url, feed, limits)
+        self._writing: tuple[Closed, Future[SegmentInfo]] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._failure: BaseException | None = None
         self.count = 0
         """Payloads acknowledged."""
 
@@ -67,6 +80,24 @@ class SyncWriter:
             ask_index(self._open, payload)
         return self._open.append(payload)
 
+    def append_all(self, payloads: Iterable[Payload]) -> Iterator[Payload]:
+        """Append payloads and give each back as its row; seal whenever it is time to, not at the
+        end. The index is asked for many at once, so a few payloads are taken ahead.
+
+        A segment is written in a thread while the next rows are appended, and acknowledged before
+        the next one is written: a revisit never lies in an earlier segment than the body it names.
+        """
+        for batch in _batches(payloads):
+            if any(map(self._open.needs_latest, batch)):
+                ask_index(self._open, *batch)
+            for payload in batch:
+                yield self.append(payload)
+                if self.is_full:
+                    self._finish()
+                    closed = self._open.close()
+                    self._thread = self._thread or ThreadPoolExecutor(1, "seal")
+                    self._writing = (closed, self._thread.submit(self._open.write, closed))
+
     def seal(
         self,
         *,
@@ -77,13 +108,54 @@ class SyncWriter:
 
         With nothing pending, a segment is made only to record `complete_runs`.
         """
+        self._finish()
+        if self._thread:
+            self._thread.shutdown()
+            self._thread = None
         if not self._open and not complete_runs:
             return None
         closed = self._open.close(complete_runs)
-        info = self._open.write(closed)
-        segment = index.commit(info, closed.latest, [in_transaction] if in_transaction else [])
-        self.count += len(closed.payloads)
+        return self._commit(closed, partial(self._open.write, closed), in_transaction)
+
+    def _finish(self) -> None:
+        """Acknowledge the segment that is being written, if any."""
+        if self._failure is not None:
+            raise SealFailed(
+                f"An earlier seal failed, so nothing more is archived: {self._failure}"
+            ) from self._failure
+        if self._writing:
+            (closed, writing), self._writing = self._writing, None
+            self._commit(closed, writing.result, None)
+
+    def _commit(
+        self,
+        closed: Closed,
+        written: Callable[[], SegmentInfo],
+        in_transaction: InTransaction | None,
+    ) -> Segment:
+        work = [in_transaction] if in_transaction else []
+        prefixes = index.key_prefixes(closed.rows.keys)
+        try:
+            segment = index.commit(written(), closed.latest, work, prefixes=prefixes)
+        except BaseException as error:
+            # Rows appended since may be revisits of bodies that are not archived now.
+            self._failure = error
+            raise
+        self.count += len(closed.rows)
         return segment
+
+
+def _batches(payloads: Iterable[Payload]) -> Iterator[list[Payload]]:
+    batch: list[Payload] = []
+    size = 0
+    for payload in payloads:
+        batch.append(payload)
+        size += payload_bytes(payload)
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Writer:
@@ -104,6 +176,7 @@ class Writer:
         """Payloads acknowledged."""
         self._open = OpenSegment(url, feed, limits)
         self._lock = asyncio.Lock()
+        self._waiting: dict[UUID, Payload] = {}
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sealing_when_old: asyncio.Task[None] | None = None
@@ -138,16 +211,20 @@ class Writer:
 
         It is not acknowledged before its segment is sealed, which may happen in this call.
         """
-        async with self._lock:
-            self._raise_failure()
-            if self._open.needs_latest(payload):
-                await sync_to_async(ask_index)(self._open, payload)
-            row = self._open.append(payload)
-            if self._open.is_full:
-                await self._seal([], None)
-            elif self.pending == 1:
-                age = self._open.limits.age_seconds
-                self._timer = asyncio.get_running_loop().call_later(age, self._grow_old)
+        self._waiting[payload.fetch_id] = payload
+        try:
+            async with self._lock:
+                self._raise_failure()
+                if self._open.needs_latest(payload):
+                    await sync_to_async(ask_index)(self._open, *self._waiting.values())
+                row = self._open.append(payload)
+                if self._open.is_full:
+                    await self._seal([], None)
+                elif self.pending == 1:
+                    age = self._open.limits.age_seconds
+                    self._timer = asyncio.get_running_loop().call_later(age, self._grow_old)
+        finally:
+            self._waiting.pop(payload.fetch_id, None)
         return row
 
     async def seal(
@@ -192,18 +269,20 @@ class Writer:
                 # Who cancelled waits for it; the next call tells of the failure.
                 raise cancelled from error
             raise
-        self.count += len(closed.payloads)
+        self.count += len(closed.rows)
         if cancelled:
             raise cancelled
         return segment
 
     async def _make_durable(self, closed: Closed, work: list[InTransaction]) -> Segment | None:
-        if not closed.payloads and not closed.complete_runs:
+        if not closed.rows and not closed.complete_runs:
             if work:
                 await sync_to_async(index.run)(work)
             return None
         info = await asyncio.to_thread(self._open.write, closed)
-        return await sync_to_async(index.commit)(info, closed.latest, work)
+        return await sync_to_async(index.commit)(
+            info, closed.latest, work, prefixes=index.key_prefixes(closed.rows.keys)
+        )
 
     def _grow_old(self) -> None:
         self._sealing_when_old = asyncio.create_task(self._seal_when_old())

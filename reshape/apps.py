@@ -6,7 +6,11 @@ class ReshapeConfig(AppConfig):
     name = "reshape"
 
     def ready(self) -> None:
-        from .checks import check_derived_models, check_transforms
+        from raw_store import followers
 
+        from .checks import check_derived_models, check_transforms
+        from .regrouping import RecordFiles
+
+        followers.register(RecordFiles())
         checks.register(check_derived_models)
         checks.register(check_transforms)

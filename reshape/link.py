@@ -18,7 +18,6 @@ from django.db import models
 
 from raw_store import feeds
 from raw_store.archive import Archive
-from raw_store.models import Segment
 
 from .columns import columns_of
 from .copies import write_copy
@@ -36,6 +35,8 @@ from .sql import duck, empty_table, quoted_name
 from .versions import borrowed_versions, find_current, find_versions
 
 logger = logging.getLogger(__name__)
+
+_BORROWED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +108,16 @@ def _collect(
 ) -> None:
     """Add what one transform says about the current versions of its feed."""
     label = label_of(transform)
-    names = list(Segment.objects.filter(feed=feed.name).values_list("name", flat=True))
+    names = [segment.name for segment in archive.segments(feed.name)]
     _read_outcomes(connection, label, names)
+    _forget_removed(connection)
     if borrowed := borrowed_versions(connection):
-        payloads = archive.read_many([UUID(fetch_id) for fetch_id in borrowed])
-        parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
+        for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
+            some = borrowed[start : start + _BORROWED_AT_ONCE]
+            payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
+            parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
         _read_outcomes(connection, label, names)
+        _forget_removed(connection)
     find_current(connection, feed, as_of)
     for model in derived:
         files = record_files(_table(model), label, _parsed_names(label, names))
@@ -124,7 +129,8 @@ def _collect(
                 SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
                        r.fetch_id IN (SELECT fetch_id FROM current)
                 FROM read_parquet($files) AS r
-                JOIN sightings AS s ON s.fetch_id = r.fetch_id AND s.is_start
+                JOIN sightings AS s
+                    ON s.fetch_id = r.fetch_id AND s.is_start AND s.payload_id IS NOT NULL
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
             )
@@ -154,6 +160,40 @@ def _read_outcomes(connection: duckdb.DuckDBPyConnection, label: str, segments: 
             "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files)",
             {"files": [str(path) for path in files]},
         )
+
+
+def _forget_removed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave out the outcomes of versions whose body is gone: parsed anew they would give nothing,
+    so what a record file still says of them does not count."""
+    connection.execute(
+        """
+        DELETE FROM outcomes WHERE fetch_id IN (
+            SELECT fetch_id FROM sightings WHERE payload_id IS NULL
+        )
+        """
+    )
+
+
+def needed_versions(feed_name: str, archive: Archive) -> set[str]:
+    """The fetches that start a version which a transform of the feed takes as current.
+
+    Where every version counts (`current="all"`) none is more needed than another.
+    """
+    transforms = [t for t in transforms_of(feed_name.partition(".")[0]) if t.feed == feed_name]
+    if not transforms or feeds.get(feed_name).current == "all":
+        return set()
+    feed = feeds.get(feed_name)
+    found: set[str] = set()
+    names = [segment.name for segment in archive.segments(feed_name)]
+    with duck() as connection:
+        find_versions(connection, archive.captures(feed_name), None)
+        for transform in transforms:
+            _read_outcomes(connection, label_of(transform), names)
+            _forget_removed(connection)
+            find_current(connection, feed, None)
+            rows = connection.execute("SELECT fetch_id FROM current").fetchall()
+            found.update(fetch_id for (fetch_id,) in rows)
+    return found
 
 
 def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> list[Emptied]:

@@ -22,8 +22,8 @@ import django
 from django.conf import settings
 from django.db import models
 
+from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
-from raw_store.models import Segment
 from raw_store.payload import Payload, digest
 from raw_store.segments import iter_readable
 
@@ -52,6 +52,7 @@ class Task:
     segment: str
     path: str
     payload_count: int
+    body_bytes: int
     transforms: tuple[Transform, ...]
     fingerprints: tuple[str, ...]
 
@@ -83,14 +84,14 @@ def label_of(transform: Transform) -> str:
 
 
 def parse_segments(
-    transforms: Iterable[Transform], archive_url: str, *, advance: Advance | None = None
+    transforms: Iterable[Transform], archive: Archive, *, advance: Advance | None = None
 ) -> Parsed:
     """Parse every indexed segment that a transform has not parsed yet.
 
     `advance` is called with the number of payloads done. A segment that cannot be read is
     named in `damaged`; the others are parsed.
     """
-    tasks = list(_tasks(list(transforms), archive_url))
+    tasks = list(_tasks(list(transforms), archive))
     total = Parsed()
     sweep_temporaries()
     for task, done in _run(tasks):
@@ -110,9 +111,9 @@ def parse_segments(
     return total
 
 
-def payloads_to_parse(transforms: Iterable[Transform], archive_url: str) -> int:
+def payloads_to_parse(transforms: Iterable[Transform], archive: Archive) -> int:
     """How many payloads `parse_segments` would read: the total for a progress display."""
-    return sum(task.payload_count for task in _tasks(list(transforms), archive_url))
+    return sum(task.payload_count for task in _tasks(list(transforms), archive))
 
 
 def parse_payloads(transform: Transform, payloads: Iterable[Payload]) -> Parsed:
@@ -209,21 +210,22 @@ def _converted(
             ) from None
 
 
-def _tasks(transforms: list[Transform], archive_url: str) -> Iterator[Task]:
+def _tasks(transforms: list[Transform], archive: Archive) -> Iterator[Task]:
     parsed = {t.name: parsed_segments(label_of(t)) for t in transforms}
-    for segment in Segment.objects.filter(
-        feed__in={t.feed for t in transforms}, row_count__gt=0
-    ).order_by("first_fetched_at", "name"):
+    feeds = {t.feed for t in transforms}
+    segments = [s for s in archive.segments() if s.feed in feeds and s.row_count]
+    for segment in sorted(segments, key=lambda s: (s.first_fetched_at or s.sealed_at, s.name)):
         wanted = tuple(
             t for t in transforms if t.feed == segment.feed and segment.name not in parsed[t.name]
         )
         if wanted:
             yield Task(
-                archive_url=archive_url,
+                archive_url=archive.url,
                 records=Path(settings.RECORDS_DIR),
                 segment=segment.name,
                 path=segment.path,
                 payload_count=segment.row_count,
+                body_bytes=segment.body_bytes,
                 transforms=wanted,
                 fingerprints=tuple(fingerprint(t) for t in wanted),
             )
@@ -231,8 +233,7 @@ def _tasks(transforms: list[Transform], archive_url: str) -> Iterator[Task]:
 
 def _run(tasks: list[Task]) -> Iterator[tuple[Task, Parsed]]:
     workers = settings.PARSE_WORKERS or os.cpu_count() or 1
-    names = [task.segment for task in tasks]
-    size = sum(Segment.objects.filter(name__in=names[:500]).values_list("body_bytes", flat=True))
+    size = sum(task.body_bytes for task in tasks)
     if workers < 2 or len(tasks) < 2 or size < POOL_FROM_BYTES or not _picklable(tasks[0]):
         for task in tasks:
             yield task, parse_segment(task)

@@ -50,9 +50,11 @@ def derive(
 ) -> Derivation:
     """Parse what is new to the source's transforms, and link. Raises `NothingToReplay`."""
     transforms = known_transforms(source)
-    total = payloads_to_parse(transforms, archive.url)
+    # A compaction between two steps must not change which segments they speak of.
+    archive = archive.pinned()
+    total = payloads_to_parse(transforms, archive)
     with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:
-        parsed = parse_segments(transforms, archive.url, advance=shown.advance)
+        parsed = parse_segments(transforms, archive, advance=shown.advance)
     return Derivation(
         parsed=parsed,
         linked=link(source, archive, as_of=as_of),

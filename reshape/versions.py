@@ -143,7 +143,8 @@ def borrowed_versions(connection: duckdb.DuckDBPyConnection) -> list[str]:
     found = connection.execute(
         """
         SELECT fetch_id FROM sightings
-        WHERE is_start AND NOT has_body AND fetch_id NOT IN (SELECT fetch_id FROM outcomes)
+        WHERE is_start AND NOT has_body AND payload_id IS NOT NULL
+            AND fetch_id NOT IN (SELECT fetch_id FROM outcomes)
         ORDER BY fetched_at, sequence, fetch_id
         """
     ).fetchall()

@@ -15,3 +15,9 @@ def home(settings, tmp_path):
     settings.RECORDS_DIR = tmp_path / "records"
     settings.WAREHOUSE_DIR = tmp_path / "warehouse"
     return tmp_path
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are named after their argument: compressed ones differ from one process to the next,
+    and the processes of one run must agree on the names of the tests."""
+    return argname if isinstance(val, bytes) else None

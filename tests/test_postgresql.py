@@ -11,7 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # Threads that served the event loop keep their connections until the process ends; the whole
 # server is thrown away then.
 WARNINGS = ["-W", "ignore:Error when trying to teardown test databases"]
-TESTS = ["tests/reshape/test_load.py", "tests/reshape/test_tables.py", "tests/test_walk.py"]
+TESTS = [
+    "tests/raw_store/test_lookup.py",
+    "tests/reshape/test_load.py",
+    "tests/reshape/test_tables.py",
+    "tests/test_walk.py",
+]
 
 
 def test_load_and_walk_on_postgresql():

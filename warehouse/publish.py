@@ -58,13 +58,20 @@ def publish(build: _HasPath) -> None:
     sweep(path.parent)
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Delete old builds, and the copies and rollup files that only they named; return them."""
+def sweep(folder: Path | None = None, *, only_current: bool = False) -> list[Path]:
+    """Delete old builds, and the copies and rollup files that only they named; return them.
+
+    With `only_current` all but the published build and what it names go at once, and all that was
+    spilled. The caller holds the lock "load".
+    """
+    folder = Path(settings.WAREHOUSE_DIR) if folder is None else folder
     now = time.time()
     builds = sorted(folder.glob("*.duckdb"), reverse=True)
     current = current_build(folder)
-    kept = {path for path in builds[:KEPT_BUILDS] if path.exists()}
-    kept |= {path for path in builds if path == current or now - _changed_at(path) < BUILD_GRACE_S}
+    kept = {path for path in builds if path == current}
+    if not only_current:
+        kept |= {path for path in builds[:KEPT_BUILDS] if path.exists()}
+        kept |= {path for path in builds if now - _changed_at(path) < BUILD_GRACE_S}
     doomed = [path for path in builds if path not in kept]
     named = _files_named_by(kept, folder)
     if named is not None:
@@ -72,14 +79,15 @@ def sweep(folder: Path) -> list[Path]:
             path
             for pattern in ("models/**/*.parquet", "rollups/**/*.parquet", ".*.tmp*")
             for path in folder.glob(pattern)
-            if path.resolve() not in named and now - _changed_at(path) > COPY_GRACE_S
+            if path.resolve() not in named
+            and (only_current or now - _changed_at(path) > COPY_GRACE_S)
         ]
     for path in doomed:
         # Whoever has the file open goes on reading it.
         path.unlink(missing_ok=True)
     for left in folder.glob("spill/*"):
         # A connection removes its own; this is what a killed process left.
-        if now - _changed_at(left) > SPILL_GRACE_S:
+        if only_current or now - _changed_at(left) > SPILL_GRACE_S:
             shutil.rmtree(left, ignore_errors=True)
     return doomed
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from raw_store.segments import FORMAT_VERSION, SCHEMA
+from raw_store.rows import SCHEMA
+from raw_store.segments import FORMAT_VERSION
 
 from .discovery import Columns, quoted
 

@@ -209,3 +209,14 @@ def test_the_checks_accept_a_folder_still_to_be_made_and_a_store(settings, tmp_p
     settings.ARCHIVE_URL = "s3://bucket/archive"
 
     assert of_folder == check_archive_folder() == []
+
+
+def test_a_refusal_of_the_system_is_told_with_what_to_do(archive, monkeypatch):
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/somewhere")
+
+    monkeypatch.setattr("raw_store.locks.open", refuse, raising=False)
+
+    with pytest.raises(CommandError, match="free space and the permissions"):
+        call_command("archive", "compact")

@@ -10,17 +10,10 @@ from typing import Any
 
 import pytest
 
+from raw_store.durability import hide_file, open_input, write_file
+from raw_store.files import list_files
+
 PROJECT = Path(__file__).parents[2]
-
-
-def test_killed_writers_lose_nothing_acknowledged_and_leave_nothing_torn(home):
-    told = run_child(home, "killed", home / "archive", 30)
-
-    assert len(told["acknowledged"]) > 100
-    assert set(told["acknowledged"]) <= set(told["indexed"])
-    assert len(told["after_gc"]) == len(told["indexed"]) + told["adopted"]
-    assert (told["damaged"], told["problems"]) == ([], [])
-    assert leftovers(home) == []
 
 
 def test_two_processes_write_at_once(home):
@@ -116,3 +109,23 @@ def environment(home: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tests.raw_store.alone",
         "ROOTCELLAR_TEST_HOME": str(home),
     }
+
+
+def test_a_hidden_segment_is_in_no_listing_and_can_still_be_read(tmp_path):
+    url, path = str(tmp_path), "source=a/feed=a.b/x.parquet"
+    write_file(url, path, lambda file: file.write(b"whole"))
+
+    hide_file(url, path)
+    hide_file(url, path)
+
+    assert [file.path for file in list_files(url) if file.is_segment] == []
+    with open_input(url, path) as file:
+        assert file.read() == b"whole"
+
+
+def test_a_missing_segment_is_named_by_its_own_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file a/x\.parquet below"):
+        open_input(str(tmp_path), "a/x.parquet")
+
+    with pytest.raises(FileNotFoundError):
+        hide_file(str(tmp_path), "a/x.parquet")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raw_store import segments
+from raw_store import rows, segment_writer, segments
 from raw_store.errors import SegmentCorrupt
 from raw_store.ids import new_id
 from raw_store.payload import Payload, digest, request_key
@@ -81,14 +81,14 @@ def test_a_time_in_another_zone_comes_back_as_the_same_moment(tmp_path):
 
 
 def test_row_groups_are_bounded_by_rows_and_by_bytes(tmp_path):
-    small = [make_payload(b"x", sequence=n) for n in range(300)]
-    large = [make_payload(bytes(9_000_000), sequence=n) for n in range(300, 304)]
+    small = [make_payload(b"x", sequence=n) for n in range(1_100)]
+    large = [make_payload(bytes(9_000_000), sequence=n) for n in range(1_100, 1_104)]
 
     info = write(tmp_path, small + large)
 
     metadata = pq.ParquetFile(tmp_path / info.path).metadata
     groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
-    assert groups == [256, 45, 1, 1, 1]
+    assert groups == [1_024, 77, 1, 1, 1]
 
 
 def test_readable_payloads_are_successes_with_a_body_of_their_own(tmp_path):
@@ -198,6 +198,34 @@ def test_payloads_of_one_request_share_a_key():
 
 
 def write(root, payloads, feed=FEED, name=None):
-    return segments.write_segment(
+    return segment_writer.write_segment(
         str(root), feed, name or str(new_id()), payloads, sealed_at=NOON + timedelta(days=1)
     )
+
+
+def test_long_bodies_are_read_one_by_one_and_the_same(tmp_path):
+    payloads = [
+        make_payload(bytes([n]) * 20_000 if n % 7 else None, sequence=n, minute=n)
+        for n in range(100)
+    ]
+    info = write(tmp_path, payloads)
+
+    assert list(segments.iter_payloads(str(tmp_path), info.path)) == payloads
+
+
+def test_long_bodies_in_pages_of_another_program_are_read_too(tmp_path):
+    payloads = [make_payload(b"%05d" % n * 5_000, sequence=n, minute=n) for n in range(100)]
+    info = write(tmp_path, payloads)
+    metadata = pq.read_metadata(tmp_path / info.path).metadata
+    pq.write_table(
+        rows.to_table(payloads).replace_schema_metadata(
+            {key: value for key, value in metadata.items() if key != b"ARROW:schema"}
+        ),
+        tmp_path / info.path,
+        write_batch_size=10,
+        data_page_size=100_000,
+        use_dictionary=False,
+        compression="zstd",
+    )
+
+    assert list(segments.iter_payloads(str(tmp_path), info.path)) == payloads

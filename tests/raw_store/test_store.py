@@ -57,6 +57,26 @@ def test_reindex_and_gc_work_on_a_store(archive):
     assert before == after_reindex == list(Segment.objects.values())
 
 
+def test_a_store_is_compacted_too_and_replaced_objects_go_after_the_grace_period(archive, settings):
+    for minute in range(4):
+        archive.append_all(FEED, [make_payload(b"%d" % minute, minute=minute)])
+    listed = archive.pinned()
+
+    archive.compact()
+
+    assert sorted(row.body for row in listed.scan()) == [b"0", b"1", b"2", b"3"]
+    assert [report.problems for report in archive.verify()] == [[]]
+    assert len(list_files(archive.url)) == 5
+
+    Segment.objects.all().delete()
+    archive.reindex()
+    archive.gc(grace=timedelta(0))
+
+    (segment,) = archive.segments()
+    assert [file.path for file in list_files(archive.url)] == [segment.path]
+    assert [row.body for row in archive.scan()] == [b"0", b"1", b"2", b"3"]
+
+
 def test_a_missing_object_is_a_corrupt_segment(archive):
     archive.append_all(FEED, [make_payload(b"a")])
     filesystem, root = open_folder(archive.url)

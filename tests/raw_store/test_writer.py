@@ -122,3 +122,35 @@ async def test_a_cancelled_run_still_acknowledges_the_seal_under_way(archive):
 
 async def scanned(archive):
     return await asyncio.to_thread(lambda: list(archive.scan()))
+
+
+def test_segments_are_acknowledged_in_order_while_the_next_rows_are_appended(archive):
+    payloads = [make_payload(b"%d" % (n // 3), minute=n, run="one") for n in range(40)]
+
+    count = archive.append_all(FEED, payloads, limits=SealLimits(rows=7))
+
+    assert count == 40
+    assert [row.fetch_id for row in archive.scan()] == [row.fetch_id for row in payloads]
+    assert all(report.is_whole for report in archive.verify())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_seal_that_failed_nothing_more_is_archived(archive, monkeypatch):
+    writer = archive.sync_writer(FEED, limits=SealLimits(rows=2))
+    (full,) = [make_payload(b"0", minute=0)]
+    writer.append(full)
+    writer.seal()
+    before = archive.segments()
+
+    def refuse(path, *args, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("raw_store.durability.os.rename", refuse)
+        patch.setattr("raw_store.durability.os.link", refuse)
+        with pytest.raises(SealFailed):
+            list(writer.append_all(make_payload(b"%d" % n, minute=n) for n in range(1, 6)))
+
+    with pytest.raises(SealFailed, match="earlier seal failed"):
+        writer.seal()
+    assert archive.segments() == before

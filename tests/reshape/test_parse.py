@@ -43,9 +43,9 @@ def authors(pages):
 
 def test_parsed_segment_is_not_parsed_again(archive, pages):
     fill(archive, 2)
-    first = parse_segments([pages], archive.url)
+    first = parse_segments([pages], archive)
 
-    second = parse_segments([pages], archive.url)
+    second = parse_segments([pages], archive)
 
     assert (first.payload_count, second.payload_count) == (2, 0)
 
@@ -55,7 +55,7 @@ def test_pool_of_processes_gives_the_same_files(archive, pages, monkeypatch, set
     monkeypatch.setattr(parse, "POOL_FROM_BYTES", 0)
     fill(archive, 5)
 
-    parsed = parse_segments([pages], archive.url)
+    parsed = parse_segments([pages], archive)
 
     assert (parsed.segment_count, parsed.record_count) == (5, 5)
     assert authors(pages) == [f"a{number}" for number in range(5)]
@@ -68,7 +68,7 @@ def test_worker_whose_code_is_not_the_callers_writes_nothing(archive, pages, mon
     # As in a server that imported the transform before its file was edited.
     imported_before = replace(pages, code_digest="of the earlier file")
 
-    parse_segments([imported_before], archive.url)
+    parse_segments([imported_before], archive)
 
     assert not records_dir(OUTCOMES, label_of(pages)).exists()
     assert authors(imported_before) == ["a0", "a1", "a2"]
@@ -95,7 +95,7 @@ def test_error_in_a_transform_names_feed_line_and_missing_field(archive, pages, 
     )
     fill(archive, 1)
 
-    parse_segments([registry._transforms[pages.name]], archive.url)
+    parse_segments([registry._transforms[pages.name]], archive)
 
     (path,) = records_dir(OUTCOMES, label_of(registry._transforms[pages.name])).glob("*.parquet")
     (outcome,) = pq.read_table(path).to_pylist()

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -139,6 +140,18 @@ def cut(draw_from, payloads):
     return [*parts, order]
 
 
+def compact_perhaps(data, archive):
+    if data.draw(st.booleans(), "compact"):
+        archive.compact(grace=data.draw(st.sampled_from([timedelta(0), timedelta(hours=1)])))
+
+
+def derive_or_compact(data, archive):
+    """Parsed before it is compacted, after, or not at all until the end."""
+    if data.draw(st.booleans(), "derive"):
+        derive("sample", archive)
+    compact_perhaps(data, archive)
+
+
 slow = settings(
     max_examples=25,
     deadline=None,
@@ -153,7 +166,7 @@ def test_linked_rows_are_what_the_payloads_say_however_they_arrived(history, dat
     parts = cut(data, payloads)
 
     with fresh_home() as archive:
-        archive_parts(archive, parts, complete_runs, lambda: derive("sample", archive))
+        archive_parts(archive, parts, complete_runs, lambda: derive_or_compact(data, archive))
         rows = linked_rows(archive)
 
     assert as_expected(rows) == expected_rows(payloads, complete_runs)
@@ -171,7 +184,12 @@ def test_incremental_full_rebuilt_and_from_scratch_replays_end_in_equal_tables(h
     parts = cut(data, payloads)
 
     with fresh_home() as archive:
-        archive_parts(archive, parts, complete_runs, lambda: refresh("sample", archive=archive))
+        archive_parts(
+            archive,
+            parts,
+            complete_runs,
+            lambda: (compact_perhaps(data, archive), refresh("sample", archive=archive)),
+        )
         incremental = tables()
         refresh("sample", archive=Archive(), trust_copies=False)
         full = tables()

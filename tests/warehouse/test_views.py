@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raw_store.segments import SCHEMA
+from raw_store.rows import SCHEMA
 
 from .conftest import FETCH, rows
 

@@ -22,6 +22,7 @@ from ingest.shards import Shard
 from ingest.supervisor import Supervisor
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
+from raw_store.store_check import ensure_store
 from reshape.errors import ReshapeError
 from reshape.models import derived_models
 from reshape.registry import transforms_of
@@ -67,9 +68,13 @@ class Command(BaseCommand):
         if list:
             self._list(chosen)
             return
+        if watch and names:
+            raise CommandError("--watch runs every feed that has a schedule; name none.")
+        try:
+            ensure_store(settings.ARCHIVE_URL)
+        except ArchiveError as error:
+            raise CommandError(str(error)) from error
         if watch:
-            if names:
-                raise CommandError("--watch runs every feed that has a schedule; name none.")
             _run(self._watch(replay=not no_replay))
             return
         runs = self._extract(chosen, quiet=verbosity == 0)

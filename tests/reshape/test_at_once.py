@@ -1,11 +1,9 @@
-"""A replay that is killed, or runs twice at once, ends in the rows of one that was not."""
+"""Two replays at once end in the rows of one."""
 
 import os
-import random
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -64,28 +62,6 @@ def home(tmp_path_factory):
 def rows(home):
     with closing(sqlite3.connect(home / "db.sqlite3")) as database:
         return database.execute("SELECT * FROM sample_author ORDER BY code").fetchall()
-
-
-def test_killed_replays_leave_old_rows_or_new_ones_and_the_next_completes(home):
-    started = time.monotonic()
-    finish(manage(home, "replay", "sample"))
-    duration = time.monotonic() - started
-    complete = rows(home)
-    assert len(complete) == ROWS
-    dice = random.Random(7)
-
-    for _ in range(5):
-        with closing(sqlite3.connect(home / "db.sqlite3")) as database, database:
-            database.execute("DELETE FROM sample_author")
-            database.execute("DELETE FROM reshape_modelstate")
-        process = manage(home, "replay", "sample")
-        time.sleep(dice.uniform(0.3, 1.0) * duration)
-        process.kill()
-        process.communicate()
-        assert rows(home) in ([], complete)
-
-    finish(manage(home, "replay", "sample"))
-    assert rows(home) == complete
 
 
 def test_two_replays_at_once_end_as_one(home):

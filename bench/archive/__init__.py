@@ -1,0 +1,1 @@
+"""What the archive costs: bytes on disk, speed, memory, look-ups."""

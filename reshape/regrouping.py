@@ -1,0 +1,106 @@
+"""Record files follow when segments are replaced by others that hold the same rows.
+
+A record says what one payload says, whichever segment holds that, so the new segments'
+record files are the old ones' rows, sorted out anew. Nothing is parsed again.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from django.conf import settings
+
+from raw_store.archive import Archive
+
+from .link import needed_versions
+from .records import OUTCOMES, parsed_segments, record_files
+
+
+class RecordFiles:
+    """The follower of the archive (`raw_store.followers.Follower`)."""
+
+    def regroup(self, replaced: Sequence[str], by: Mapping[str, pa.Array]) -> None:
+        """Write the new segments' record files, for each transform that parsed all the old ones."""
+        for label in _labels():
+            if not parsed_segments(label) >= set(replaced):
+                continue
+            for segment, fetch_ids in by.items():
+                kept = pa.array(fetch_ids.to_pylist(), pa.string())
+                for folder in _folders(label):
+                    _regroup(folder, label, replaced, segment, kept)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Remove the record files of segments whose own files are gone."""
+        for label in _labels():
+            # The outcome first: without it a segment counts as not parsed.
+            for folder in reversed(list(_folders(label))):
+                for path in record_files(folder, label, names):
+                    path.unlink(missing_ok=True)
+
+    def drop(self, fetch_ids: Collection[str]) -> None:
+        """Rewrite every record file, of any state of a transform, that speaks of these fetches."""
+        gone = pa.array(sorted(fetch_ids), pa.string())
+        for label in _labels():
+            for folder in _folders(label):
+                for path in sorted((_root() / folder / label).glob("*.parquet")):
+                    _drop(path, gone)
+
+    def needed(self, feed: str) -> Collection[str]:
+        """The current versions, as each transform of the feed has read them."""
+        return needed_versions(feed, Archive())
+
+
+def _drop(path: Path, gone: pa.Array) -> None:
+    file = pq.ParquetFile(path)
+    found = file.read(columns=["fetch_id"])["fetch_id"]
+    if not pc.any(pc.is_in(found, gone)).as_py():
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pq.ParquetWriter(temporary, file.schema_arrow, compression="zstd") as writer:
+            for batch in file.iter_batches():
+                kept = batch.filter(pc.invert(pc.is_in(batch["fetch_id"], gone)))
+                if kept.num_rows:
+                    writer.write_batch(kept)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _labels() -> list[str]:
+    """Every transform, in every state of its code, that has parsed something."""
+    return sorted(path.name for path in (_root() / OUTCOMES).glob("*@*"))
+
+
+def _folders(label: str) -> Iterator[str]:
+    """The folders that hold files of a transform, the outcomes last."""
+    found = sorted(path.parent.name for path in _root().glob(f"*/{label}"))
+    yield from (folder for folder in found if folder != OUTCOMES)
+    yield OUTCOMES
+
+
+def _regroup(
+    folder: str, label: str, replaced: Sequence[str], segment: str, fetch_ids: pa.Array
+) -> None:
+    files = record_files(folder, label, replaced)
+    if not files:
+        return
+    path = _root() / folder / label / f"{segment}.parquet"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pq.ParquetWriter(temporary, pq.read_schema(files[0]), compression="zstd") as writer:
+            for file in files:
+                for batch in pq.ParquetFile(file).iter_batches():
+                    kept = batch.filter(pc.is_in(batch["fetch_id"], fetch_ids))
+                    if kept.num_rows:
+                        writer.write_batch(kept)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _root() -> Path:
+    return Path(settings.RECORDS_DIR)
