@@ -41,9 +41,10 @@ def stream_value(file: BinaryIO | pa.NativeFile, chunk: Any) -> Iterator[bytes]:
 
 
 def iter_values(file: BinaryIO | pa.NativeFile, chunk: Any) -> Iterator[bytes | None]:
-    """The values of a column chunk of bodies, one in memory at a time beside zstd's window.
+    """The values of a column chunk of bodies, each copied when it is asked for.
 
-    `chunk` is pyarrow's ColumnChunkMetaData of a chunk that this module wrote: one PLAIN page.
+    `chunk` is pyarrow's ColumnChunkMetaData of a chunk that this module wrote: one PLAIN page. A
+    page above `AT_ONCE` is read with one value in memory at a time beside zstd's window.
     """
     page = _PageReader(file, chunk)
     if page.size <= AT_ONCE:
@@ -171,7 +172,10 @@ def _levels_of(raw: bytes) -> list[int]:
 
 
 class ReadAhead:
-    """Reads a file's row groups in a thread, the next one while this one is looked at."""
+    """Reads a file's row groups, the next one while this one is looked at.
+
+    Bodies are decompressed in one thread while another reads the columns beside them.
+    """
 
     def __init__(
         self,
@@ -180,37 +184,44 @@ class ReadAhead:
         read_group: Callable[[int, bool], pa.Table],
     ) -> None:
         """`chunks` are the row groups' column chunks of bodies, in their order; `read_group(group,
-        bodies)` reads a row group's columns, with or without the bodies."""
+        bodies)` reads a row group's columns, with or without the bodies, in one thread at a time."""
         self._open = open_file
         self._chunks = chunks
         self._read_group = read_group
         self._file: Any = None
-        self._thread = ThreadPoolExecutor(1, "read")
-        self._reading: dict[int, Future[tuple[pa.Table, WholePage | None]]] = {}
+        self._bodies = ThreadPoolExecutor(1, "bodies")
+        self._columns = ThreadPoolExecutor(1, "columns")
+        self._begun: dict[int, tuple[Future[WholePage], Future[pa.Table]]] = {}
 
     def read(self, group: int) -> "tuple[pa.Table, WholePage | None]":
         """A row group's columns, and its page of bodies; with the bodies among the columns where
         they are not one page. The next one is begun, unless it is larger than `AT_ONCE`."""
-        found = self._reading.pop(group, None) or self._thread.submit(self._read, group)
+        page, columns = self._begun.pop(group, None) or self._begin(group)
         following = self._chunks[group + 1 : group + 2]
         if any(chunk.total_uncompressed_size <= AT_ONCE for chunk in following):
-            self._reading[group + 1] = self._thread.submit(self._read, group + 1)
-        return found.result()
+            self._begun[group + 1] = self._begin(group + 1)
+        try:
+            return columns.result(), page.result()
+        except NotOnePage:
+            return self._columns.submit(self._read_group, group, True).result(), None
 
     def close(self) -> None:
         """Stop reading."""
-        self._thread.shutdown(cancel_futures=True)
+        self._columns.shutdown(cancel_futures=True)
+        self._bodies.shutdown(cancel_futures=True)
         if self._file is not None:
             self._file.close()
 
-    def _read(self, group: int) -> "tuple[pa.Table, WholePage | None]":
+    def _begin(self, group: int) -> "tuple[Future[WholePage], Future[pa.Table]]":
+        return (
+            self._bodies.submit(self._read_page, group),
+            self._columns.submit(self._read_group, group, False),
+        )
+
+    def _read_page(self, group: int) -> WholePage:
         if self._file is None:
             self._file = self._open()
-        try:
-            page = read_page(self._file, self._chunks[group])
-        except NotOnePage:
-            return self._read_group(group, True), None
-        return self._read_group(group, False), page
+        return read_page(self._file, self._chunks[group])
 
 
 class _Page:
