@@ -24,6 +24,7 @@ from .lookup import Fetch, find_fetches, find_latest
 from .models import Segment
 from .open_segment import SealLimits
 from .payload import Payload, request_key
+from .read_ahead import begun_ahead
 from .upkeep import Collected, Reindexed, gc, reindex
 from .verification import verify
 from .versions import Latest
@@ -107,11 +108,14 @@ class Archive:
         every = self.segments(feed)
         repeating = _overlapping(every)
         seen: set[int] = set()
-        for segment in every:
-            if _outside(segment, since, until):
-                continue
+        wanted = [segment for segment in every if not _outside(segment, since, until)]
+        readers = begun_ahead(
+            (each.body_bytes, segments.iter_payloads(self.url, each.path, bodies=bodies))
+            for each in wanted
+        )
+        for segment, reader in zip(wanted, readers, strict=True):
             try:
-                for payload in segments.iter_payloads(self.url, segment.path, bodies=bodies):
+                for payload in reader:
                     if segment.name in repeating:
                         if payload.fetch_id.int in seen:
                             continue

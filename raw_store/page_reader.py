@@ -5,8 +5,7 @@ For the pages that `raw_store.pages` writes, in less memory than a reader of who
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -169,59 +168,6 @@ def _levels_of(raw: bytes) -> list[int]:
         levels += [raw[at]] * (run >> 1)
         at += 1
     return levels
-
-
-class ReadAhead:
-    """Reads a file's row groups, the next one while this one is looked at.
-
-    Bodies are decompressed in one thread while another reads the columns beside them.
-    """
-
-    def __init__(
-        self,
-        open_file: Callable[[], Any],
-        chunks: Sequence[Any],
-        read_group: Callable[[int, bool], pa.Table],
-    ) -> None:
-        """`chunks` are the row groups' column chunks of bodies, in their order; `read_group(group,
-        bodies)` reads a row group's columns, with or without the bodies, in one thread at a time."""
-        self._open = open_file
-        self._chunks = chunks
-        self._read_group = read_group
-        self._file: Any = None
-        self._bodies = ThreadPoolExecutor(1, "bodies")
-        self._columns = ThreadPoolExecutor(1, "columns")
-        self._begun: dict[int, tuple[Future[WholePage], Future[pa.Table]]] = {}
-
-    def read(self, group: int) -> "tuple[pa.Table, WholePage | None]":
-        """A row group's columns, and its page of bodies; with the bodies among the columns where
-        they are not one page. The next one is begun, unless it is larger than `AT_ONCE`."""
-        page, columns = self._begun.pop(group, None) or self._begin(group)
-        following = self._chunks[group + 1 : group + 2]
-        if any(chunk.total_uncompressed_size <= AT_ONCE for chunk in following):
-            self._begun[group + 1] = self._begin(group + 1)
-        try:
-            return columns.result(), page.result()
-        except NotOnePage:
-            return self._columns.submit(self._read_group, group, True).result(), None
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._columns.shutdown(cancel_futures=True)
-        self._bodies.shutdown(cancel_futures=True)
-        if self._file is not None:
-            self._file.close()
-
-    def _begin(self, group: int) -> "tuple[Future[WholePage], Future[pa.Table]]":
-        return (
-            self._bodies.submit(self._read_page, group),
-            self._columns.submit(self._read_group, group, False),
-        )
-
-    def _read_page(self, group: int) -> WholePage:
-        if self._file is None:
-            self._file = self._open()
-        return read_page(self._file, self._chunks[group])
 
 
 class _Page:

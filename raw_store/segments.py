@@ -21,8 +21,9 @@ import zstandard
 
 from .durability import is_local, open_folder, open_input
 from .errors import SegmentCorrupt
-from .page_reader import AT_ONCE, ReadAhead, iter_values, stream_value
+from .page_reader import AT_ONCE, iter_values, stream_value
 from .payload import Payload, digest
+from .read_ahead import ReadAhead
 from .rows import METADATA_COLUMNS, SCHEMA, to_payloads, with_body
 from .spool import Spool
 from .versions import judge
@@ -164,8 +165,12 @@ def _read_ahead(group: int, ahead: ReadAhead) -> Iterator[Payload]:
     if page is None:
         yield from _in_pieces(table)
         return
-    for payload, body in zip(to_payloads(table), page.values(), strict=True):
-        yield with_body(payload, body)
+    rows = to_payloads(table)
+    rows.reverse()
+    for body in page.values():
+        # No list holds on to it: the memory of one body is the next one's, not fresh from the
+        # system, whose pages cost more than the copy.
+        yield with_body(rows.pop(), body)
 
 
 def _in_pieces(table: pa.Table) -> Iterator[Payload]:
