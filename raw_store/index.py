@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from django.db import DatabaseError, connection, transaction
 
@@ -83,7 +84,7 @@ def remember(found: Iterable[Latest]) -> None:
     every = sorted(found, key=lambda latest: (latest.feed, latest.request_key))
     # By hand: Django's fields would look the connection up anew for each cell.
     has_ids = connection.features.has_native_uuid_field
-    as_time = transaction.get_connection().ops.adapt_datetimefield_value
+    as_time = _as_text if connection.vendor == "sqlite" else _as_it_is
     rows = [
         (
             latest.feed,
@@ -102,6 +103,15 @@ def remember(found: Iterable[Latest]) -> None:
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(_REMEMBER, rows)
+
+
+def _as_text(moment: datetime) -> str:
+    """A moment as Django keeps it in SQLite, without looking the connection up for each."""
+    return str(moment.astimezone(UTC).replace(tzinfo=None))
+
+
+def _as_it_is(moment: datetime) -> datetime:
+    return moment
 
 
 _REMEMBER = f"""

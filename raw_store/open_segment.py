@@ -17,7 +17,7 @@ from .errors import PayloadInvalid
 from .ids import new_id
 from .pages import LARGEST_BODY
 from .payload import Payload, digest
-from .rows import IDS, SCHEMA, changed, payload_bytes
+from .rows import IDS, SCHEMA, changed
 from .segment_writer import Gathering, write_segment
 from .segments import SegmentInfo
 from .versions import Judgement, Latest, judge, latest_of, request_header
@@ -105,8 +105,7 @@ class OpenSegment:
             )
         row = self._as_row(payload)
         _check_storable(row)
-        self._rows.add(row)
-        self._bytes += payload_bytes(row) + _spooled_bytes(row)
+        self._bytes += self._rows.add(row)
         seen = latest_of(row)
         if seen is not None:
             known = self._latest.get(row.request_key)
@@ -195,10 +194,6 @@ def _confirmed(payload: Payload, versions: list[Latest]) -> Latest | None:
     return None
 
 
-def _spooled_bytes(payload: Payload) -> int:
-    return sum(each.size for each in (payload.spooled_body, payload.spooled_encoded) if each)
-
-
 def _judge(payload: Payload, body_digest: str | None) -> Judgement | None:
     return judge(
         status=payload.status,
@@ -223,12 +218,8 @@ def _check_storable(row: Payload) -> None:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: fetched_at has no time zone.")
     if row.status is not None and not 0 <= row.status < 1000:
         raise PayloadInvalid(f"Fetch {row.fetch_id}: {row.status} is no HTTP status.")
-    for name, value, limit in (
-        ("sequence", row.sequence, 1 << 63),
-        ("attempt", row.attempt, 1 << 31),
-        ("elapsed_ms", row.elapsed_ms or 0, 1 << 63),
-    ):
-        if not -limit < value < limit:
+    for name, limit in _INTEGERS:
+        if not -limit < (getattr(row, name) or 0) < limit:
             raise PayloadInvalid(f"Fetch {row.fetch_id}: {name} is out of range.")
     for spool in (row.spooled_body, row.spooled_encoded):
         if spool and spool.size > LARGEST_BODY:
@@ -237,15 +228,16 @@ def _check_storable(row: Payload) -> None:
                 f"hold ({LARGEST_BODY:,}). Lower the feed's max_body."
             )
     try:
-        "".join(filter(None, _strings(row))).encode()
-        for headers in (row.headers, row.request_headers):
-            "".join(chain.from_iterable(headers)).encode()
+        text = "".join(chain(filter(None, _strings(row)), *row.headers, *row.request_headers))
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError as error:
         raise PayloadInvalid(
             f"Fetch {row.fetch_id} of {row.feed} holds text that UTF-8 cannot write: {error}."
         ) from None
 
 
+_INTEGERS = (("sequence", 1 << 63), ("attempt", 1 << 31), ("elapsed_ms", 1 << 63))
 _strings = attrgetter(
     *(field.name for field in SCHEMA if pa.types.is_string(field.type) and field.name not in IDS)
 )

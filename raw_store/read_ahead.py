@@ -41,14 +41,14 @@ class ReadAhead:
     def read(self, group: int) -> "tuple[pa.Table, WholePage | None]":
         """A row group's columns, and its page of bodies; with the bodies among the columns where
         they are not one page. The next ones are begun, up to `AT_ONCE` bytes of them."""
-        page, columns = self._begun.pop(group, None) or self._begin(group)
+        self._begin(group)
+        page, columns = self._begun.pop(group)
         size = 0
         for following in range(group + 1, min(group + 1 + _BODIES_AT_ONCE, len(self._chunks))):
             size += self._chunks[following].total_uncompressed_size
             if size > AT_ONCE:
                 break
-            if following not in self._begun:
-                self._begun[following] = self._begin(following)
+            self._begin(following)
         try:
             return columns.result(), page.result()
         except NotOnePage:
@@ -61,11 +61,12 @@ class ReadAhead:
         for file in self._files:
             file.close()
 
-    def _begin(self, group: int) -> "tuple[Future[WholePage], Future[pa.Table]]":
-        return (
-            self._bodies.submit(self._read_page, group),
-            self._columns.submit(self._read_group, group, False),
-        )
+    def _begin(self, group: int) -> None:
+        if group not in self._begun:
+            self._begun[group] = (
+                self._bodies.submit(self._read_page, group),
+                self._columns.submit(self._read_group, group, False),
+            )
 
     def _read_page(self, group: int) -> WholePage:
         try:

@@ -176,9 +176,9 @@ class Gathering:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def add(self, payload: Payload) -> None:
-        """Add a row: a payload as `OpenSegment.append` returns it."""
-        weight, stored = payload_bytes(payload) + _spooled(payload), _stored(payload)
+    def add(self, payload: Payload) -> int:
+        """Add a row, a payload as `OpenSegment.append` returns it; return the bytes it brings."""
+        weight = payload_bytes(payload) + _spooled(payload)
         is_large = weight >= SPOOLED_FROM
         if self._rows and (is_large or self._weight + weight > SEALED.bytes):
             self._cut()
@@ -187,9 +187,10 @@ class Gathering:
         self.times.append(payload.fetched_at)
         self.ids.append(payload.fetch_id)
         self.keys.append(payload.request_key)
-        self.body_bytes += stored
+        self.body_bytes += _stored(payload)
         if is_large or len(self._rows) == SEALED.rows:
             self._cut()
+        return weight
 
     def groups(self) -> Iterator[RowGroup | Encoded]:
         """The row groups, once, as they are to be written."""
@@ -264,7 +265,8 @@ def _row_group(payloads: Sequence[Payload]) -> RowGroup:
 
 
 def _spooled(payload: Payload) -> int:
-    return sum(each.size for each in (payload.spooled_body, payload.spooled_encoded) if each)
+    body, encoded = payload.spooled_body, payload.spooled_encoded
+    return (body.size if body else 0) + (encoded.size if encoded else 0)
 
 
 def _stored(payload: Payload) -> int:
