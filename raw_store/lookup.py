@@ -168,8 +168,7 @@ def _read_all(
 
 
 def _read(archive_url: str, request_key: str, candidate: _Candidate) -> Iterator[Fetch]:
-    # Those of clustered segments are long, and few.
-    footer = _footer(archive_url, candidate.path) if candidate.rows is None else None
+    footer = _footer(archive_url, candidate.path)
     with opened(archive_url, candidate.path, footer=footer) as file:
         chosen = (
             _groups_of(file, candidate.rows)
@@ -177,18 +176,18 @@ def _read(archive_url: str, request_key: str, candidate: _Candidate) -> Iterator
             else ((group, None) for group in _groups_with(file, request_key))
         )
         for group, rows in chosen:
-            table = read_group(file, candidate.path, group, _COLUMNS)
+            # Segments are read side by side: threads within one would only be in their way.
+            table = read_group(file, candidate.path, group, _COLUMNS, use_threads=False)
             if rows is None:
-                table = table.filter(pc.equal(table["request_key"], request_key))
-            else:
-                table = table.take(rows)
-            for cells in table.to_pylist():
+                rows = pc.indices_nonzero(pc.equal(table["request_key"], request_key)).to_pylist()
+            for row in rows:
+                (cells,) = table.slice(row, 1).to_pylist()
                 # Two keys may have one prefix.
                 if cells["request_key"] == request_key:
                     yield _fetch(cells)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _footer(archive_url: str, path: str) -> pq.FileMetaData:
     with opened(archive_url, path) as file:
         return file.metadata

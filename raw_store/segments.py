@@ -360,10 +360,17 @@ def _check_columns(found: pa.Schema) -> None:
             raise ValueError(f"its column {column.name} is missing or of another type")
 
 
-def read_group(file: pq.ParquetFile, path: str, group: int, columns: list[str] | None) -> pa.Table:
+def read_group(
+    file: pq.ParquetFile,
+    path: str,
+    group: int,
+    columns: list[str] | None,
+    *,
+    use_threads: bool = True,
+) -> pa.Table:
     """One row group of an open segment. Raises `SegmentCorrupt`."""
     try:
-        return file.read_row_group(group, columns=columns)
+        return file.read_row_group(group, columns=columns, use_threads=use_threads)
     except _UNREADABLE as error:
         raise _corrupt(path, error) from error
 
