@@ -33,7 +33,7 @@ def notices(derivation: Derivation) -> Iterator[str]:
     if linked.held_count:
         yield (
             f"{many(linked.held_count, 'row')} held until the target of a link appears: "
-            f"`manage.py quarantine {linked.source} --held` lists them"
+            f"`manage.py held {linked.source}` lists them"
         )
     for emptied in linked.emptied:
         yield (

@@ -6,7 +6,7 @@ Each stage is a package of its own; this is where they meet.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,9 @@ from raw_store.locks import exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
-from reshape.load import Loaded, load, settle
+from reshape.load import Loaded, Part, load, settle
 from reshape.models import derived_models
+from reshape.relinking import damage, relink
 from reshape.replay import Derivation, derive
 from warehouse.build import Build, build, is_current
 from warehouse.publish import publish
@@ -44,6 +45,8 @@ class Refreshed:
     loaded: Loaded
     build: Build | None
     """The build published; None where the published one is still right."""
+    dependents: tuple["Refreshed", ...] = ()
+    """The sources that rest on this one and were linked again, loaded in the same transaction."""
 
 
 def refresh(
@@ -56,27 +59,48 @@ def refresh(
 ) -> Refreshed:
     """Replay one source: derive its rows, compute the rollups they feed, load, publish.
 
+    Where its keys change, so do the links that lead to it: the sources that rest on it are
+    derived as well, and everything is loaded in one transaction.
     With `trust_copies` the tables are taken to be as the last load left them; without, every
     row is compared with the database. Raises `ReshapeError`, `WarehouseError`, `ArchiveError`.
     """
     with exclusive("load"):
-        derivation = derive(source, archive or Archive(), as_of=as_of, progress=progress)
-        linked = derivation.linked
-        changed = settle(linked.copies)
-        built = _build(linked.copies, changed if trust_copies else None)
+        archive = archive or Archive()
+        derivation = derive(source, archive, as_of=as_of, progress=progress)
+        relinked = relink(derivation, archive, always=not trust_copies)
+        group = [derivation, *relinked]
+        changed = {table for each in group for table in settle(each.linked.copies)}
+        linked = {model: path for each in group for model, path in each.linked.copies.items()}
+        built = _build(linked, changed if trust_copies else None)
         loaded = load(
             source,
-            {**linked.copies, **(built.exports if built else {})},
+            {**derivation.linked.copies, **(built.exports if built else {})},
             fingerprints=derivation.fingerprints,
             trust_copies=trust_copies,
-            may_delete=not derivation.damaged,
+            may_delete=not damage(group),
             prepare=lambda: ensure_tables(connection),
+            beside=[_part(each) for each in relinked],
         )
         if built:
             publish(built)
-        for model in filter(is_shared, linked.copies):
-            linked.copies[model].unlink()
-    for emptied in linked.emptied:
+        for each in group:
+            for model in filter(is_shared, each.linked.copies):
+                each.linked.copies[model].unlink()
+    also = [_refreshed(each, loaded.beside[each.linked.source], None, ()) for each in relinked]
+    return _refreshed(derivation, loaded, built, also)
+
+
+def _part(derivation: Derivation) -> Part:
+    linked = derivation.linked
+    return Part(source=linked.source, copies=linked.copies, fingerprints=derivation.fingerprints)
+
+
+def _refreshed(
+    derivation: Derivation, loaded: Loaded, built: Build | None, also: Iterable[Refreshed]
+) -> Refreshed:
+    """What was done, after logging what is worth a line."""
+    source = derivation.linked.source
+    for emptied in derivation.linked.emptied:
         logger.warning(
             "payload gives no row where the one before gave %d transform=%s fetch=%s url=%s",
             emptied.record_count_before,
@@ -87,7 +111,9 @@ def refresh(
     for problem in derivation.damaged:
         logger.error("segment damaged: %s", problem)
     logger.info("refreshed source=%s changed=%d", source, loaded.changed_count)
-    return Refreshed(source=source, derivation=derivation, loaded=loaded, build=built)
+    return Refreshed(
+        source=source, derivation=derivation, loaded=loaded, build=built, dependents=tuple(also)
+    )
 
 
 def tidy(source: str, *, archive: Archive | None = None) -> None:
@@ -113,7 +139,7 @@ def rebuild() -> Build:
 
 
 def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | None) -> Build | None:
-    """Build from the linked rows of one source and the present copies of the others.
+    """Build from the linked rows of the sources at hand and the present copies of the others.
 
     Returns None where nothing `changed` and the published build is made of just these copies.
     """

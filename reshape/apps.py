@@ -9,8 +9,10 @@ class ReshapeConfig(AppConfig):
         from raw_store import followers
 
         from .checks import check_derived_models, check_transforms
+        from .merge_checks import check_links_between_sources
         from .regrouping import RecordFiles
 
         followers.register(RecordFiles())
         checks.register(check_derived_models)
         checks.register(check_transforms)
+        checks.register(check_links_between_sources)

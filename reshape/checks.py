@@ -12,6 +12,7 @@ from raw_store import feeds
 from raw_store.errors import closest_first
 
 from .columns import FieldUnsupported, columns_of
+from .merge_checks import check_lists, check_merging
 from .models import Derived, derived_models
 from .registry import all_transforms
 
@@ -21,7 +22,7 @@ _PURE_DEFAULTS = (dict, list, str, int, float, bool)
 def check_derived_models(
     *, app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
-    """reshape.E001 to E005 and W001: the models."""
+    """reshape.E001 to E005, E007 and W001: the models."""
     labels = None if app_configs is None else {config.label for config in app_configs}
     return [
         message
@@ -63,14 +64,8 @@ def _check_model(model: type[Derived]) -> Iterator[checks.CheckMessage]:
     except FieldUnsupported as error:
         yield checks.Error(str(error), obj=model, id="reshape.E002")
         return
-    if model._meta.local_many_to_many:
-        yield checks.Error(
-            f"{model._meta.label} has a many-to-many field, which no payload can fill.",
-            hint="Declare the link as a derived model of its own, with two foreign keys and "
-            "pk = models.CompositePrimaryKey(…).",
-            obj=model,
-            id="reshape.E002",
-        )
+    yield from check_lists(model)
+    yield from check_merging(model)
     yield from _check_uniqueness(model)
     for field in model._meta.concrete_fields:
         yield from _check_field(model, field)
@@ -103,11 +98,11 @@ def _check_field(
 ) -> Iterator[checks.CheckMessage]:
     if isinstance(field, models.ForeignKey):
         target = field.target_field.model
-        if not issubclass(target, Derived) or target._meta.app_label != model._meta.app_label:
+        if not issubclass(target, Derived):
             yield checks.Error(
                 f"{model._meta.label}.{field.name} links to {target._meta.label}, which is not a "
-                f"derived model of the same source.",
-                hint="Keep the other source's key in an ordinary field.",
+                f"derived model: no replay makes its rows.",
+                hint="Keep the other table's key in an ordinary field.",
                 obj=model,
                 id="reshape.E004",
             )

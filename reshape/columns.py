@@ -29,6 +29,11 @@ class FieldUnsupported(Exception):
     """A field that a derived model cannot have."""
 
 
+GIVEN = "_given"
+"""The column of record files that says which columns a record gives: a 1 or a 0 for each of
+`Columns.given`, as text. Only models with `merge = "fields"` have it."""
+
+
 class _Required:
     """Stands where a column has no default. Fingerprints hold its text, so that is fixed."""
 
@@ -52,6 +57,10 @@ class Column:
     default: Any
     """What a row that does not give the column gets; `_REQUIRED` when it must."""
 
+    @property
+    def is_required(self) -> bool:
+        return self.default is _REQUIRED
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -59,15 +68,20 @@ class Columns:
 
     model: type[models.Model]
     given: tuple[Column, ...]
-    """The columns a transform gives."""
+    """The columns a transform gives; lists of many-to-many fields come last."""
     names: frozenset[str]
     key: tuple[str, ...]
     """The primary key's columns: the natural key."""
     schema: pa.Schema
     """Every column of the table, `fetch_id` included, as Arrow."""
+    merges_fields: bool = False
+    """Whether a record says which columns it gives (`merge = "fields"`)."""
 
     def convert(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return `values` in column order, or raise `RowInvalid` naming field and value."""
+        """Return `values` in column order, or raise `RowInvalid` naming field and value.
+
+        Where the model merges fields, which of them are given follows as the last value.
+        """
         row: list[Any] = []
         used = 0
         for column in self.given:
@@ -75,7 +89,9 @@ class Columns:
             if value is _REQUIRED:
                 value = column.default
                 if value is _REQUIRED:
-                    raise self._missing(column, values)
+                    if not self.merges_fields or column.name in self.key:
+                        raise self._missing(column, values)
+                    value = None
             else:
                 used += 1
                 if value is not None:
@@ -88,6 +104,8 @@ class Columns:
             row.append(value)
         if used != len(values):
             raise self._unknown(values)
+        if self.merges_fields:
+            row.append("".join("1" if c.name in values else "0" for c in self.given))
         return row
 
     def _wrong(self, column: Column, value: Any, why: object) -> RowInvalid:
@@ -119,14 +137,18 @@ class Columns:
 @cache
 def columns_of(model: type[models.Model]) -> Columns:
     """Return the columns of a model. Raises `FieldUnsupported` for a field no column can hold."""
-    every = [_column(field) for field in model._meta.concrete_fields]
+    from .lists import list_column, list_fields
+
+    every = [column_for(field) for field in model._meta.concrete_fields]
     given = tuple(column for column in every if column.name != "fetch_id" or _owns_fetch_id(model))
+    given += tuple(list_column(field) for field in list_fields(model))
     return Columns(
         model=model,
         given=given,
         names=frozenset(column.name for column in given),
         key=tuple(str(field.column) for field in key_fields(model)),
         schema=pa.schema([pa.field(c.name, c.arrow, nullable=c.nullable) for c in every]),
+        merges_fields=getattr(model, "merge", "row") == "fields",
     )
 
 
@@ -141,7 +163,8 @@ def _owns_fetch_id(model: type[models.Model]) -> bool:
     return not issubclass(model, Derived)
 
 
-def _column(field: "models.Field[Any, Any]") -> Column:
+def column_for(field: "models.Field[Any, Any]") -> Column:
+    """The column of a field of the table. Raises `FieldUnsupported`."""
     arrow, convert = _typed(field)
     default: Any = _REQUIRED
     if field.has_default():

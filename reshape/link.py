@@ -1,15 +1,16 @@
 """Link: the query over record files that says what every row should be now.
 
-For each natural key the winner is the newest record among the current versions.
-A row whose foreign key has no target is held. The result is one Parquet file per
-model, its columnar copy, and depends on the archive and the transforms alone.
+The records of the current versions are merged into one row per natural key
+(`reshape.merging`); a row that lacks what it needs is held (`reshape.holding`). The
+result is one Parquet file per model, its columnar copy, and depends on the archive and
+the transforms alone, and on the rows of other sources where rows link to them.
 """
 
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 from uuid import UUID
 
 import duckdb
@@ -21,15 +22,12 @@ from raw_store.archive import Archive
 
 from .columns import columns_of
 from .copies import write_copy
+from .holding import Targets, find_targets, hold
+from .merging import choose, empty_records, record_columns, spread_lists
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
+from .neighbours import targets_elsewhere
 from .parse import label_of, parse_payloads
-from .records import (
-    OUTCOME_SCHEMA,
-    OUTCOMES,
-    parsed_segments,
-    record_files,
-    record_schema,
-)
+from .records import OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
 from .registry import Transform, transforms_of
 from .sql import duck, empty_table, quoted_name
 from .versions import borrowed_versions, find_current, find_versions
@@ -65,17 +63,24 @@ class Linked:
     """The segments that cannot be read, and why."""
 
 
-def link(source: str, archive: Archive, *, as_of: datetime | None = None) -> Linked:
+def link(
+    source: str,
+    archive: Archive,
+    *,
+    as_of: datetime | None = None,
+    targets: Targets = MappingProxyType({}),
+) -> Linked:
     """Return what every row of `source` should be, from what is archived and parsed.
 
-    With `as_of`, from the fetches up to that moment.
+    With `as_of`, from the fetches up to that moment. Links into other sources are judged by the
+    rows in `targets`, or as these sources were last loaded.
     """
     with duck() as connection:
         linked = Linked(source=source, copies={}, row_counts={})
         transforms = transforms_of(source)
         derived = derived_models(source)
         for model in derived:
-            connection.execute(empty_table(f"records_{_table(model)}", _ranked_schema(model)))
+            connection.execute(empty_records(model))
         connection.execute(empty_table("quarantine", _quarantine_schema()))
         for feed_name in sorted({transform.feed for transform in transforms}):
             feed = feeds.get(feed_name)
@@ -86,9 +91,13 @@ def link(source: str, archive: Archive, *, as_of: datetime | None = None) -> Lin
             for transform in transforms:
                 if transform.feed == feed_name:
                     _collect(connection, transform, feed, archive, as_of, derived, linked)
+        feed_of = {transform.name: transform.feed for transform in transforms}
         for model in derived:
-            _choose(connection, model)
-        _hold(connection, derived, source)
+            choose(connection, model, feed_of)
+        for model in derived:
+            spread_lists(connection, model)
+        find_targets(connection, targets_elsewhere(source), targets)
+        hold(connection, derived, source)
         reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
         for written in reports + list(derived):
             linked.copies[written] = _write(connection, written, linked)
@@ -122,7 +131,7 @@ def _collect(
     for model in derived:
         files = record_files(_table(model), label, _parsed_names(label, names))
         if files:
-            columns = ", ".join(f"r.{quoted_name(c.name)}" for c in columns_of(model).given)
+            columns = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
             connection.execute(
                 f"""
                 INSERT INTO records_{_table(model)}
@@ -222,112 +231,6 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
     ]
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, model: type[models.Model]) -> None:
-    """Make `linked_TABLE`: for each natural key what its newest current record says.
-
-    Its `fetch_id` is that of the oldest record in the unbroken series that says the same, so
-    a payload that only repeats what is known changes no row.
-    """
-    columns = columns_of(model)
-    table = _table(model)
-    key = ", ".join(quoted_name(name) for name in columns.key)
-    given = ", ".join(quoted_name(column.name) for column in columns.given)
-    names = ", ".join(
-        f"{'since' if name == 'fetch_id' else 'won'}.{quoted_name(name)}"
-        for name in columns.schema.names
-    )
-    connection.execute(
-        f"""
-        CREATE TABLE linked_{table} AS
-        WITH placed AS (
-            SELECT
-                *,
-                hash({given}) AS _said,
-                row_number() OVER (
-                    PARTITION BY {key}
-                    ORDER BY _fetched_at, _sequence, fetch_id, _transform DESC, _ordinal
-                ) AS _place
-            FROM records_{table}
-        ),
-        winners AS (
-            SELECT {key}, max(_place) AS _won_place, arg_max(_said, _place) AS _won_said
-            FROM placed
-            WHERE _is_current
-            GROUP BY {key}
-        ),
-        series AS (
-            SELECT
-                {key},
-                _won_place,
-                coalesce(max(_place) FILTER (_said <> _won_said), 0) + 1 AS _since_place
-            FROM placed JOIN winners USING ({key})
-            WHERE _place <= _won_place
-            GROUP BY {key}, _won_place
-        )
-        SELECT {names}
-        FROM series
-        JOIN placed AS won
-            ON {_same_key(columns.key, "won")} AND won._place = series._won_place
-        JOIN placed AS since
-            ON {_same_key(columns.key, "since")} AND since._place = series._since_place
-        """
-    )
-    connection.execute(f"DROP TABLE records_{table}")
-
-
-def _same_key(key: tuple[str, ...], alias: str) -> str:
-    return " AND ".join(f"{alias}.{quoted_name(n)} = series.{quoted_name(n)}" for n in key)
-
-
-def _hold(connection: duckdb.DuckDBPyConnection, derived: list[type[Derived]], source: str) -> None:
-    """Take out every row with a dangling foreign key, until none is left.
-
-    What remains is the largest set of rows in which every link has its target, so
-    rows that refer to each other stay.
-    """
-    connection.execute(empty_table("held", columns_of(HeldRow).schema))
-    relations = [
-        (model, relation)
-        for model in derived
-        for relation in model._meta.concrete_fields
-        if isinstance(relation, models.ForeignKey)
-    ]
-    took = True
-    while took:
-        took = False
-        for model, relation in relations:
-            took = _hold_dangling(connection, model, relation, source) or took
-
-
-def _hold_dangling(
-    connection: duckdb.DuckDBPyConnection,
-    model: type[models.Model],
-    relation: "models.ForeignKey[Any, Any]",
-    source: str,
-) -> bool:
-    table = f"linked_{_table(model)}"
-    column = quoted_name(str(relation.column))
-    target = relation.target_field
-    dangling = f"""
-        {column} IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM linked_{_table(target.model)} AS t
-            WHERE t.{quoted_name(str(target.column))} = {table}.{column}
-        )
-    """
-    key = ", ".join(f"{quoted_name(name)}::VARCHAR" for name in columns_of(model).key)
-    connection.execute(
-        f"""
-        INSERT INTO held BY NAME
-        SELECT $model AS model, to_json([{key}])::VARCHAR AS key, $field AS field,
-               {column}::VARCHAR AS target, $source AS source, fetch_id
-        FROM {table} WHERE {dangling}
-        """,
-        {"model": model._meta.label, "field": relation.name, "source": source},
-    )
-    ((deleted,),) = connection.execute(f"DELETE FROM {table} WHERE {dangling}").fetchall()
-    return bool(deleted)
-
-
 def _write(
     connection: duckdb.DuckDBPyConnection, model: type[models.Model], linked: Linked
 ) -> Path:
@@ -338,21 +241,6 @@ def _write(
     )
     path, linked.row_counts[table] = write_copy(connection, model, relation)
     return path
-
-
-def _ranked_schema(model: type[models.Model]) -> pa.Schema:
-    given = list(record_schema(model))[: len(columns_of(model).given)]
-    return pa.schema(
-        [
-            *given,
-            pa.field("fetch_id", pa.string()),
-            pa.field("_fetched_at", pa.timestamp("us", tz="UTC")),
-            pa.field("_sequence", pa.int64()),
-            pa.field("_transform", pa.string()),
-            pa.field("_ordinal", pa.int32()),
-            pa.field("_is_current", pa.bool_()),
-        ]
-    )
 
 
 def _quarantine_schema() -> pa.Schema:

@@ -1,7 +1,8 @@
 """Load: make the serving database equal to the linked rows, writing only the difference.
 
-All tables of a source change in one transaction, so a reader sees all of the old
-rows or all of the new.
+All tables of a source, and of the sources that are loaded beside it, change in one
+transaction, so a reader sees all of the old rows or all of the new. Foreign keys are
+checked when it commits: in between, rows may come and go in any order.
 """
 
 import logging
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
+from duckdb import DuckDBPyConnection
 
 from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
@@ -24,6 +26,15 @@ logger = logging.getLogger(__name__)
 Copies = Mapping[type[models.Model], Path]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one source's tables should hold."""
+
+    source: str
+    copies: Copies
+    fingerprints: Mapping[str, str] | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Loaded:
     """What a load changed."""
@@ -32,6 +43,8 @@ class Loaded:
     """Table → what changed in it; every loaded table is there."""
     withheld_count: int = 0
     """Rows that were not deleted because a segment of the source is damaged."""
+    beside: dict[str, "Loaded"] = field(default_factory=dict)
+    """The sources loaded in the same transaction → what changed in them."""
 
     @property
     def changed_count(self) -> int:
@@ -63,37 +76,49 @@ def load(
     trust_copies: bool = False,
     may_delete: bool = True,
     prepare: Callable[[], Iterable[str]] = tuple,
+    beside: Iterable[Part] = (),
 ) -> Loaded:
     """Make each model's table equal to the rows of its Parquet file; return what changed.
 
     With `trust_copies` a table is taken to equal its present copy and is not read; without,
     every row is compared with the database and mended. `prepare` runs first, in the same
     transaction, and returns the tables it made anew. Without `may_delete` no row is removed.
+    Sources `beside` are loaded in the same transaction.
     Raises `LoadFailed`, having changed nothing.
     """
-    loaded = Loaded()
+    part = Part(source=source, copies=copies, fingerprints=fingerprints)
     try:
         with transaction.atomic(), duck() as duckdb:
             ModelState.objects.filter(table__in=prepare()).delete()
-            for model, path in copies.items():
-                present = present_copy(model) if trust_copies else None
-                if present == path:
-                    loaded.differences[model._meta.db_table] = Difference(
-                        table=model._meta.db_table
-                    )
-                    continue
-                live = present or live_rows(connection, model, source)
-                comparison = Comparison(duckdb, model, path, live)
-                withheld = _apply(model, comparison, loaded, may_delete=may_delete)
-                if not is_shared(model):
-                    remember_copy(source, model, None if withheld else path)
-            _advance(source, fingerprints, loaded)
+            options = {"trust_copies": trust_copies, "may_delete": may_delete}
+            loaded = _load_part(duckdb, part, **options)
+            for other in beside:
+                loaded.beside[other.source] = _load_part(duckdb, other, **options)
     except DatabaseError as error:
         raise LoadFailed(
             f"The database refused the rows of {source}: {error}. Nothing was changed. "
             f"If the tables are not up to date, run `manage.py migrate`."
         ) from error
     logger.info("loaded source=%s changed=%d", source, loaded.changed_count)
+    return loaded
+
+
+def _load_part(
+    duckdb: DuckDBPyConnection, part: Part, *, trust_copies: bool, may_delete: bool
+) -> Loaded:
+    """Make the tables of one source equal to its files."""
+    loaded = Loaded()
+    for model, path in part.copies.items():
+        present = present_copy(model) if trust_copies else None
+        if present == path:
+            loaded.differences[model._meta.db_table] = Difference(table=model._meta.db_table)
+            continue
+        live = present or live_rows(connection, model, part.source)
+        comparison = Comparison(duckdb, model, path, live)
+        withheld = _apply(model, comparison, loaded, may_delete=may_delete)
+        if not is_shared(model):
+            remember_copy(part.source, model, None if withheld else path)
+    _advance(part.source, part.fingerprints, loaded)
     return loaded
 
 

@@ -1,6 +1,8 @@
 """Models of this stage: the parent of every derived model, and what a replay reports."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from django.apps import apps
 from django.db import models
@@ -20,6 +22,19 @@ class Derived(models.Model):
     `models.CompositePrimaryKey`. Only a replay writes its rows.
     """
 
+    merge: ClassVar[Literal["row", "fields"]] = "row"
+    """How several records of one natural key make a row.
+
+    `"row"`: the newest record is the row. `"fields"`: each column comes from the newest record
+    that gives it; a record that leaves a column out says nothing about it.
+    """
+
+    precedence: ClassVar[Mapping[str, Sequence[str]]] = MappingProxyType({})
+    """With `merge = "fields"`: column → feeds, the most trusted first.
+
+    A value of a feed listed earlier wins over newer ones of feeds listed later or not at all.
+    """
+
     fetch_id = models.UUIDField(editable=False, db_index=False)
     """The fetch whose payload first said what this row says, and everything since said the same."""
 
@@ -28,7 +43,8 @@ class Derived(models.Model):
 
     @classmethod
     def row(cls, **values: Any) -> Row:
-        """A row of this model. A foreign key is given by its column: `station_id=…`."""
+        """A row of this model. A foreign key is given by its column: `station_id=…`; a
+        many-to-many field, whose through model is derived, by a list of its targets' keys."""
         return Row(cls, values)
 
 
@@ -92,7 +108,10 @@ class QuarantineEntry(models.Model):
 
 
 class HeldRow(models.Model):
-    """A row waiting for the target of its foreign key; loaded as soon as the target appears."""
+    """A row waiting for the target of its foreign key, or for a column that no payload gives yet.
+
+    It is loaded as soon as what it waits for appears.
+    """
 
     pk = models.CompositePrimaryKey("model", "key", "field")
     model = models.CharField(max_length=200)
@@ -100,9 +119,9 @@ class HeldRow(models.Model):
     """The natural key, as a JSON list."""
     field = models.CharField(max_length=200)
     target = models.TextField()
-    """The natural key that is missing."""
+    """The natural key that is missing; empty where the column itself is."""
     source = models.CharField(max_length=100, db_index=True)
     fetch_id = models.UUIDField()
 
     def __str__(self) -> str:
-        return f"{self.model} {self.key} waits for {self.field} {self.target}"
+        return f"{self.model} {self.key} waits for {self.field} {self.target}".rstrip()

@@ -23,7 +23,7 @@ from django.db import models
 
 from raw_store.payload import Payload
 
-from .columns import columns_of
+from .columns import GIVEN, columns_of
 
 OUTCOMES = "_outcomes"
 OUTCOME_SCHEMA = pa.schema(
@@ -53,10 +53,14 @@ _ROWS_PER_WRITE = 50_000
 def record_schema(model: type[models.Model]) -> pa.Schema:
     """The columns of a model's record files: those a transform gives, then the lineage.
 
+    A model that merges fields has `_given` between them: which of them each record gives.
     Lineage: `fetch_id` (text), `_request_key`, `_run_id`, `_fetched_at`, and `_ordinal`, the
     record's position in its payload.
     """
-    given = [pa.field(column.name, column.arrow) for column in columns_of(model).given]
+    columns = columns_of(model)
+    given = [pa.field(column.name, column.arrow) for column in columns.given]
+    if columns.merges_fields:
+        given.append(pa.field(GIVEN, pa.string()))
     return pa.schema(given + _LINEAGE)
 
 

@@ -10,6 +10,7 @@ Rollups are computed between link and load; `etl.walk` puts the stages together.
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connection
@@ -21,6 +22,7 @@ from raw_store.progress import Progress
 from .difference import Comparison, Difference, live_rows
 from .errors import NothingToReplay
 from .fingerprint import fingerprint
+from .holding import Targets
 from .link import Linked, link
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
@@ -47,8 +49,12 @@ def derive(
     *,
     as_of: datetime | None = None,
     progress: bool = False,
+    targets: Targets = MappingProxyType({}),
 ) -> Derivation:
-    """Parse what is new to the source's transforms, and link. Raises `NothingToReplay`."""
+    """Parse what is new to the source's transforms, and link. Raises `NothingToReplay`.
+
+    `targets` are rows of other sources that are about to be loaded, for links into them.
+    """
     transforms = known_transforms(source)
     # A compaction between two steps must not change which segments they speak of.
     archive = archive.pinned()
@@ -57,7 +63,7 @@ def derive(
         parsed = parse_segments(transforms, archive, advance=shown.advance)
     return Derivation(
         parsed=parsed,
-        linked=link(source, archive, as_of=as_of),
+        linked=link(source, archive, as_of=as_of, targets=targets),
         fingerprints={transform.name: fingerprint(transform) for transform in transforms},
     )
 

@@ -46,6 +46,8 @@ def duck_type(arrow: pa.DataType) -> str:
     """The DuckDB type of an Arrow column."""
     if pa.types.is_decimal(arrow):
         return f"DECIMAL({arrow.precision}, {arrow.scale})"
+    if pa.types.is_list(arrow):
+        return f"{duck_type(arrow.value_type)}[]"
     return _DUCK_TYPES[arrow]
 
 

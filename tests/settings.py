@@ -14,7 +14,8 @@ if os.environ.get("ROOTCELLAR_TEST_HOME_OWNER") != _owner:
 
 os.environ["ROOTCELLAR_HOME"] = os.environ["ROOTCELLAR_TEST_HOME"]
 os.environ["ROOTCELLAR_APPS"] = (
-    "tests.sample,tests.corpus.calfire,tests.corpus.pge,tests.api.garden"
+    "tests.sample,tests.corpus.calfire,tests.corpus.pge,tests.api.garden,"
+    "tests.port,tests.ferry,tests.tours"
 )
 
 from etl.settings import *  # noqa: E402, F403

@@ -14,6 +14,7 @@ WARNINGS = ["-W", "ignore:Error when trying to teardown test databases"]
 TESTS = [
     "tests/raw_store/test_lookup.py",
     "tests/reshape/test_load.py",
+    "tests/reshape/test_neighbours.py",
     "tests/reshape/test_tables.py",
     "tests/test_walk.py",
 ]

@@ -7,6 +7,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from reshape.checks import _check_model, check_transforms
+from reshape.merge_checks import check_links_between_sources
 from reshape.models import Derived
 from reshape.registry import Transform
 from tests.sample.models import Author
@@ -93,3 +94,90 @@ def test_transform_of_an_unknown_feed_is_told_the_closest(monkeypatch):
 
     assert message.id == "reshape.E006"
     assert "sample.pages" in str(message.hint)
+
+
+def make_model(name, /, **fields):
+    meta = type("Meta", (), {"app_label": "sample"})
+    return type(name, (Derived,), {"__module__": __name__, "Meta": meta, **fields})
+
+
+@isolate_apps("tests.sample")
+@pytest.mark.parametrize(
+    ("declared", "problem", "hint"),
+    [
+        ({"merge": "field"}, "merge is 'field'", 'Write merge = "row"'),
+        ({"precedence": {"name": ["sample.pages"]}}, "takes whole records", 'Add merge = "fields"'),
+        ({"merge": "fields", "precedence": ["name"]}, "precedence is ['name']", "source.feed"),
+        (
+            {"merge": "fields", "precedence": {"nmae": ["sample.pages"]}},
+            "names 'nmae', which is no column that merges",
+            "The closest are: name",
+        ),
+        (
+            {"merge": "fields", "precedence": {"code": ["sample.pages"]}},
+            "names 'code', which is no column that merges",
+            "name",
+        ),
+        (
+            {"merge": "fields", "precedence": {"name": ["sample.page"]}},
+            "names the feed 'sample.page', which no transform of sample reads",
+            "closest first: sample.pages",
+        ),
+        (
+            {"merge": "fields", "precedence": {"name": "sample.pages"}},
+            "is the text 'sample.pages'",
+            '["sample.pages", …]',
+        ),
+    ],
+)
+def test_merging_that_cannot_be_meant_is_named(declared, problem, hint):
+    fields = {
+        "code": models.TextField(primary_key=True),
+        "name": models.TextField(),
+        "age": models.IntegerField(null=True),
+    }
+
+    (message,) = _check_model(make_model("Thing", **fields, **declared))
+
+    assert message.id == "reshape.E007"
+    assert problem in message.msg
+    assert hint in str(message.hint)
+
+
+@isolate_apps("tests.sample")
+def test_many_to_many_field_is_told_what_to_write():
+    plain = make_model(
+        "Circle", code=models.TextField(primary_key=True), members=models.ManyToManyField(Author)
+    )
+    mirrored = make_model(
+        "Person",
+        code=models.TextField(primary_key=True),
+        friends=models.ManyToManyField("self", through="Friendship"),
+    )
+    make_model(
+        "Friendship",
+        pk=models.CompositePrimaryKey("one", "other"),
+        one=models.ForeignKey(mirrored, models.CASCADE, related_name="+"),
+        other=models.ForeignKey(mirrored, models.CASCADE, related_name="+"),
+    )
+
+    (message,) = _check_model(plain)
+    (also,) = _check_model(mirrored)
+
+    assert 'models.ManyToManyField(Author, through="CircleAuthor")' in str(message.hint)
+    assert 'models.CompositePrimaryKey("circle", "author")' in str(message.hint)
+    assert (also.id, also.hint) == (
+        "reshape.E002",
+        "A row lists the links in one direction: add symmetrical=False.",
+    )
+
+
+def test_sources_that_link_in_a_circle_are_refused(monkeypatch):
+    assert check_links_between_sources() == []
+    circle = {"port": frozenset({"ferry"}), "ferry": frozenset({"port"})}
+    monkeypatch.setattr("reshape.merge_checks.graph_of", lambda found: circle)
+
+    (message,) = check_links_between_sources()
+
+    assert message.id == "reshape.E008"
+    assert "ferry → port → ferry" in message.msg

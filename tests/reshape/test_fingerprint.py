@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
+from reshape.columns import columns_of
 from reshape.fingerprint import fingerprint
 from reshape.registry import all_transforms
+from tests.sample.models import Author
 
 PROGRAM = """
 import django
@@ -32,3 +34,18 @@ def test_another_process_finds_the_same_fingerprints():
 
     assert expected
     assert found.stdout.splitlines() == expected
+
+
+def test_only_the_source_whose_model_merges_fields_parses_again(monkeypatch):
+    def fingerprints():
+        columns_of.cache_clear()
+        return {transform.name: fingerprint(transform) for transform in all_transforms()}
+
+    before = fingerprints()
+    monkeypatch.setattr(Author, "merge", "fields")
+    after = fingerprints()
+    monkeypatch.undo()
+
+    changed = {name.partition(".")[0] for name in before if before[name] != after[name]}
+    assert changed == {"sample"}
+    assert fingerprints() == before

@@ -91,11 +91,11 @@ def fresh_home():
         shutil.rmtree(home)
 
 
-def archive_parts(archive, parts, complete_runs, between):
+def archive_parts(archive, parts, complete_runs, between, feeds=tuple(CURRENT)):
     """Archive the payloads part by part, each feed's in a segment; call `between` after each."""
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
-        for feed in CURRENT:
+        for feed in feeds:
             writer = archive.sync_writer(feed)
             for payload in part:
                 if payload.feed == feed:

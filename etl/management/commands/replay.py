@@ -19,6 +19,7 @@ from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.difference import Difference
 from reshape.errors import ReshapeError
+from reshape.neighbours import in_order
 from reshape.registry import all_transforms
 from reshape.replay import (
     Derivation,
@@ -86,9 +87,9 @@ class Command(BaseCommand):
             raise CommandError("--watch goes with no --as-of and no --json: it never ends.")
         try:
             if options["watch"]:
-                _watch(dict.fromkeys(known_transforms(source)[0].source for source in sources))
+                _watch(in_order(known_transforms(source)[0].source for source in sources))
                 return
-            for source in sources:
+            for source in in_order(sources):
                 self._replay(source, options)
         except (ReshapeError, ArchiveError, WarehouseError, FileExistsError) as error:
             raise CommandError(str(error)) from error
@@ -112,17 +113,7 @@ class Command(BaseCommand):
         loaded = done.loaded.differences.values()
         parsed, linked = done.derivation.parsed, done.derivation.linked
         if options["json"]:
-            self._json(
-                {
-                    "source": done.source,
-                    "payloads_parsed": parsed.payload_count,
-                    "tables": [as_json(difference) for difference in loaded],
-                    "held": linked.held_count,
-                    "quarantined": linked.quarantined_count,
-                    "emptied": [asdict(emptied) for emptied in linked.emptied],
-                    "damaged": done.derivation.damaged,
-                }
-            )
+            self._json(_outcome(done))
             return
         self.stdout.write(f"{done.source}: {many(parsed.payload_count, 'payload')} parsed")
         for difference in loaded:
@@ -142,6 +133,8 @@ class Command(BaseCommand):
                 f"  {many(done.loaded.withheld_count, 'row')} kept that the readable segments do "
                 "not explain. Restore the damaged segment, then replay."
             )
+        for also in done.dependents:
+            self._show_replay(also, options | {"as_of": None})
 
     def _show_notices(self, derivation: Derivation) -> None:
         for notice in notices(derivation):
@@ -172,6 +165,21 @@ class Command(BaseCommand):
 
     def _json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, default=str))
+
+
+def _outcome(done: Refreshed) -> dict[str, Any]:
+    """What a replay did, as plain values."""
+    parsed, linked = done.derivation.parsed, done.derivation.linked
+    return {
+        "source": done.source,
+        "payloads_parsed": parsed.payload_count,
+        "tables": [as_json(found) for found in done.loaded.differences.values()],
+        "held": linked.held_count,
+        "quarantined": linked.quarantined_count,
+        "emptied": [asdict(emptied) for emptied in linked.emptied],
+        "damaged": done.derivation.damaged,
+        "dependents": [_outcome(also) for also in done.dependents],
+    }
 
 
 def _watch(sources: Iterable[str]) -> None:

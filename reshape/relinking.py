@@ -1,0 +1,65 @@
+"""Relinking: when the keys of one source change, the sources that rest on it are linked again.
+
+What they held may have its target now, and what they had may have lost it. All of them are
+loaded in one transaction with the source that changed, so no link ever leads nowhere.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.db import models
+
+from raw_store.archive import Archive
+
+from .columns import columns_of
+from .copies import present_copy
+from .difference import is_shared
+from .neighbours import dependents, targets_elsewhere
+from .registry import transforms_of
+from .replay import Derivation, derive
+from .sql import duck, quoted, quoted_name
+
+
+def relink(derivation: Derivation, archive: Archive, *, always: bool = False) -> list[Derivation]:
+    """Derive the sources that rest on the derived one, directly or through others, in order.
+
+    A source whose targets keep their keys is left alone, unless `always`.
+    """
+    found: list[Derivation] = []
+    targets = _rows_of(derivation)
+    for source in dependents(derivation.linked.source):
+        below = [model for model in targets_elsewhere(source) if model in targets]
+        if not below or not transforms_of(source):
+            continue
+        if always or any(_keys_differ(model, targets[model]) for model in below):
+            found.append(derive(source, archive, targets=targets))
+            targets |= _rows_of(found[-1])
+    return found
+
+
+def damage(derivations: Iterable[Derivation]) -> list[str]:
+    """The segments of these sources that could not be read, and why.
+
+    Where one is, no row of any of them is removed: a row that stays because its own source
+    cannot be read in full may link to it.
+    """
+    return sorted({problem for each in derivations for problem in each.damaged})
+
+
+def _rows_of(derivation: Derivation) -> dict[type[models.Model], Path]:
+    copies = derivation.linked.copies
+    return {model: path for model, path in copies.items() if not is_shared(model)}
+
+
+def _keys_differ(model: type[models.Model], path: Path) -> bool:
+    """Whether the rows of a file have other keys than the table as last loaded."""
+    present = present_copy(model)
+    if present is None:
+        return True
+    key = ", ".join(quoted_name(name) for name in columns_of(model).key)
+    one, other = (f"SELECT {key} FROM read_parquet({quoted(str(p))})" for p in (present, path))
+    with duck() as duckdb:
+        found = duckdb.execute(
+            f"SELECT 1 FROM (({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})) LIMIT 1"
+        ).fetchall()
+    return bool(found)

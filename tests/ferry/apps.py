@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class FerryConfig(AppConfig):
+    name = "tests.ferry"
+    label = "ferry"
