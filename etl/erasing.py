@@ -17,6 +17,7 @@ from raw_store.errors import ArchiveError, NotQuiet
 from raw_store.followers import Removed
 from raw_store.locks import exclusive
 from reshape.errors import ReshapeError
+from reshape.kept_history import forget_histories
 from reshape.records import sweep_temporaries
 from reshape.registry import transforms_of
 from warehouse.errors import WarehouseError
@@ -52,6 +53,7 @@ class Derived:
         """Replay the sources, then delete every build, copy and export but those in use."""
         for source in sorted({feed.partition(".")[0] for feed in removed.feeds}):
             if transforms_of(source):
+                forget_histories(source)
                 _refresh(source)
         with exclusive("load"):
             sweep_temporaries(older_than_seconds=0)

@@ -19,6 +19,7 @@ from raw_store.locks import exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
+from reshape.kept_history import present_histories, renew_histories
 from reshape.load import Loaded, Part, load, settle
 from reshape.models import derived_models
 from reshape.relinking import damage, relink
@@ -62,15 +63,19 @@ def refresh(
     Where its keys change, so do the links that lead to it: the sources that rest on it are
     derived as well, and everything is loaded in one transaction.
     With `trust_copies` the tables are taken to be as the last load left them; without, every
-    row is compared with the database. Raises `ReshapeError`, `WarehouseError`, `ArchiveError`.
+    row is compared with the database, and kept histories are renewed.
+    Raises `ReshapeError`, `WarehouseError`, `ArchiveError`.
     """
     with exclusive("load"):
-        archive = archive or Archive()
+        archive = (archive or Archive()).pinned()
         derivation = derive(source, archive, as_of=as_of, progress=progress)
         relinked = relink(derivation, archive, always=not trust_copies)
         group = [derivation, *relinked]
         changed = {table for each in group for table in settle(each.linked.copies)}
         linked = {model: path for each in group for model, path in each.linked.copies.items()}
+        if not damage(group):
+            derived = [model for each in group for model in derived_models(each.linked.source)]
+            changed |= renew_histories(derived, archive, at_once=not trust_copies)
         built = _build(linked, changed if trust_copies else None)
         loaded = load(
             source,
@@ -132,7 +137,7 @@ def rebuild() -> Build:
     """Compute every rollup afresh from the tables' columnar copies, load and publish them."""
     with exclusive("load"):
         restore_copies(derived_models())
-        built = build(present_copies(derived_models()))
+        built = build(_present())
         load("rollups", built.exports, prepare=lambda: ensure_tables(connection))
         publish(built)
     return built
@@ -144,7 +149,7 @@ def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | No
     Returns None where nothing `changed` and the published build is made of just these copies.
     """
     restore_copies(model for model in derived_models() if model not in linked)
-    copies = present_copies(derived_models())
+    copies = _present()
     copies |= {model._meta.db_table: path for model, path in linked.items() if not is_shared(model)}
     rollups = rollup_models()
     if changed is None or len(present_copies(rollups)) < len(rollups):
@@ -152,3 +157,8 @@ def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | No
     if not set(changed) & set(copies) and is_current(copies):
         return None
     return build(copies, changed=set(changed))
+
+
+def _present() -> dict[str, Path]:
+    """The present copies of all models, and the histories that some of them keep."""
+    return present_copies(derived_models()) | present_histories(derived_models())

@@ -98,26 +98,26 @@ class Comparison:
         rows = self._connection.sql(f"SELECT {', '.join(self._key)} FROM removed")
         return rows.to_arrow_reader(ROWS_PER_BATCH)
 
-    def describe(self) -> Difference:
-        """The difference with samples and counts per column."""
+    def describe(self, sample_size: int = SAMPLE_SIZE) -> Difference:
+        """The difference with samples, so many of each kind, and counts per column."""
         order = ", ".join(self._key)
         for kind in ("added", "removed"):
-            rows = self._table(f"SELECT * FROM {kind} ORDER BY {order} LIMIT {SAMPLE_SIZE}")
+            rows = self._table(f"SELECT * FROM {kind} ORDER BY {order} LIMIT {sample_size}")
             self.difference.samples[kind] = rows.to_pylist()
-        self.difference.samples["changed"] = list(self._changes(order))
+        self.difference.samples["changed"] = list(self._changes(order, sample_size))
         joined = f"changed AS w JOIN live AS l USING ({order})"
         for name in self._others:
             if count := self._count(f"{joined} WHERE l.{name} IS DISTINCT FROM w.{name}"):
                 self.difference.changed_by_column[name.strip('"')] = count
         return self.difference
 
-    def _changes(self, order: str) -> Iterator[dict[str, Any]]:
+    def _changes(self, order: str, sample_size: int) -> Iterator[dict[str, Any]]:
         rows = self._table(
-            f"SELECT * FROM changed ORDER BY {order} LIMIT {SAMPLE_SIZE}"
+            f"SELECT * FROM changed ORDER BY {order} LIMIT {sample_size}"
         ).to_pylist()
         before = self._table(
             f"SELECT live.* FROM live SEMI JOIN "
-            f"(SELECT * FROM changed ORDER BY {order} LIMIT {SAMPLE_SIZE}) USING ({order}) "
+            f"(SELECT * FROM changed ORDER BY {order} LIMIT {sample_size}) USING ({order}) "
             f"ORDER BY {order}"
         ).to_pylist()
         for is_now, was in zip(rows, before, strict=True):

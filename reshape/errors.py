@@ -21,3 +21,11 @@ class NothingToReplay(ReshapeError):
 
 class LoadFailed(ReshapeError):
     """The database refused the linked rows; nothing of the replay was kept."""
+
+
+class HistoryUnknown(ReshapeError):
+    """What was asked for can have no history: no such model, or no such key."""
+
+
+class VersionUnknown(ReshapeError):
+    """There is no such earlier version of a transform, or it cannot be compared."""

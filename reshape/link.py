@@ -7,14 +7,15 @@ the transforms alone, and on the rows of other sources where rows link to them.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from uuid import UUID
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from django.db import models
 
 from raw_store import feeds
@@ -26,15 +27,12 @@ from .holding import Targets, find_targets, hold
 from .merging import choose, empty_records, record_columns, spread_lists
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
 from .neighbours import targets_elsewhere
-from .parse import label_of, parse_payloads
-from .records import OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
+from .readings import Reading, find_outcomes, present_reading, read_outcomes
 from .registry import Transform, transforms_of
 from .sql import duck, empty_table, quoted_name
-from .versions import borrowed_versions, find_current, find_versions
+from .versions import find_current, find_versions
 
 logger = logging.getLogger(__name__)
-
-_BORROWED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +67,13 @@ def link(
     *,
     as_of: datetime | None = None,
     targets: Targets = MappingProxyType({}),
+    readings: Mapping[str, Reading] = MappingProxyType({}),
 ) -> Linked:
     """Return what every row of `source` should be, from what is archived and parsed.
 
     With `as_of`, from the fetches up to that moment. Links into other sources are judged by the
-    rows in `targets`, or as these sources were last loaded.
+    rows in `targets`, or as these sources were last loaded. `readings` says for transforms, by
+    name, which record files speak for them; for the others, those of the present code.
     """
     with duck() as connection:
         linked = Linked(source=source, copies={}, row_counts={})
@@ -90,7 +90,8 @@ def link(
             find_versions(connection, captures, as_of)
             for transform in transforms:
                 if transform.feed == feed_name:
-                    _collect(connection, transform, feed, archive, as_of, derived, linked)
+                    reading = readings.get(transform.name)
+                    _collect(connection, transform, feed, archive, as_of, derived, linked, reading)
         feed_of = {transform.name: transform.feed for transform in transforms}
         for model in derived:
             choose(connection, model, feed_of)
@@ -114,24 +115,15 @@ def _collect(
     as_of: datetime | None,
     derived: list[type[Derived]],
     linked: Linked,
+    reading: Reading | None,
 ) -> None:
     """Add what one transform says about the current versions of its feed."""
-    label = label_of(transform)
-    names = [segment.name for segment in archive.segments(feed.name)]
-    _read_outcomes(connection, label, names)
-    _forget_removed(connection)
-    if borrowed := borrowed_versions(connection):
-        for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
-            some = borrowed[start : start + _BORROWED_AT_ONCE]
-            payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
-            parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
-        _read_outcomes(connection, label, names)
-        _forget_removed(connection)
+    reading = find_outcomes(connection, transform, archive, reading)
     find_current(connection, feed, as_of)
     for model in derived:
-        files = record_files(_table(model), label, _parsed_names(label, names))
+        files = reading.files(_table(model))
         if files:
-            columns = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
+            columns = _given(model, files)
             connection.execute(
                 f"""
                 INSERT INTO records_{_table(model)}
@@ -156,30 +148,11 @@ def _collect(
     linked.emptied += _emptied(connection, transform)
 
 
-def _parsed_names(label: str, segments: list[str]) -> list[str]:
-    borrowed = sorted(name for name in parsed_segments(label) if name.startswith("borrowed-"))
-    return [*segments, *borrowed]
-
-
-def _read_outcomes(connection: duckdb.DuckDBPyConnection, label: str, segments: list[str]) -> None:
-    connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
-    files = record_files(OUTCOMES, label, _parsed_names(label, segments))
-    if files:
-        connection.execute(
-            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files)",
-            {"files": [str(path) for path in files]},
-        )
-
-
-def _forget_removed(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave out the outcomes of versions whose body is gone: parsed anew they would give nothing,
-    so what a record file still says of them does not count."""
-    connection.execute(
-        """
-        DELETE FROM outcomes WHERE fetch_id IN (
-            SELECT fetch_id FROM sightings WHERE payload_id IS NULL
-        )
-        """
+def _given(model: type[models.Model], files: list[Path]) -> str:
+    """The columns of records; one that an earlier state of the model lacked is null."""
+    held = set(pq.read_schema(files[0]).names)
+    return ", ".join(
+        f"r.{quoted_name(name)}" if name in held else "NULL" for name in record_columns(model)
     )
 
 
@@ -193,12 +166,10 @@ def needed_versions(feed_name: str, archive: Archive) -> set[str]:
         return set()
     feed = feeds.get(feed_name)
     found: set[str] = set()
-    names = [segment.name for segment in archive.segments(feed_name)]
     with duck() as connection:
         find_versions(connection, archive.captures(feed_name), None)
         for transform in transforms:
-            _read_outcomes(connection, label_of(transform), names)
-            _forget_removed(connection)
+            read_outcomes(connection, present_reading(transform, archive))
             find_current(connection, feed, None)
             rows = connection.execute("SELECT fetch_id FROM current").fetchall()
             found.update(fetch_id for (fetch_id,) in rows)

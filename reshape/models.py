@@ -38,6 +38,9 @@ class Derived(models.Model):
     fetch_id = models.UUIDField(editable=False, db_index=False)
     """The fetch whose payload first said what this row says, and everything since said the same."""
 
+    keep_history: ClassVar[bool] = False
+    """Whether builds have the view TABLE_history: every state a row has had (`reshape.history`)."""
+
     class Meta:
         abstract = True
 

@@ -9,7 +9,6 @@ Rollups are computed between link and load; `etl.walk` puts the stages together.
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -19,14 +18,14 @@ from raw_store.archive import Archive
 from raw_store.errors import closest_first
 from raw_store.progress import Progress
 
-from .difference import Comparison, Difference, live_rows
+from .difference import SAMPLE_SIZE, Comparison, Difference, live_rows
 from .errors import NothingToReplay
 from .fingerprint import fingerprint
 from .holding import Targets
 from .link import Linked, link
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
-from .sql import duck, quoted
+from .sql import duck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,30 +80,14 @@ def known_transforms(source: str) -> list[Transform]:
     return transforms
 
 
-def differences(derivation: Derivation) -> list[Difference]:
+def differences(derivation: Derivation, *, sample_size: int = SAMPLE_SIZE) -> list[Difference]:
     """What loading the linked rows would change, per model, with samples. Changes nothing."""
     found = []
     with duck() as duckdb:
         for model, path in derivation.linked.copies.items():
             live = live_rows(connection, model, derivation.linked.source)
-            found.append(Comparison(duckdb, model, path, live).describe())
+            found.append(Comparison(duckdb, model, path, live).describe(sample_size))
     return found
-
-
-def write_into(derivation: Derivation, file: Path) -> dict[str, int]:
-    """Write the linked rows into a new DuckDB file, a table per model; return rows per table.
-
-    Raises `FileExistsError`: a file is never overwritten.
-    """
-    if file.exists():
-        raise FileExistsError(f"{file} exists already. Name a new file, or remove that one.")
-    with duck(file) as duckdb:
-        for model, path in derivation.linked.copies.items():
-            duckdb.execute(
-                f"CREATE TABLE {model._meta.db_table} AS "
-                f"SELECT * FROM read_parquet({quoted(str(path))})"
-            )
-    return dict(derivation.linked.row_counts)
 
 
 def discard(derivation: Derivation) -> None:

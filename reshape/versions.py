@@ -62,7 +62,7 @@ FROM compared
 """
 
 # The runs that are complete in the archive as it stood: nothing of them came later.
-_COMPLETE_RUNS = """
+COMPLETE_RUNS = """
 SELECT run_id, max(fetched_at) AS ended_at
 FROM captures
 GROUP BY run_id
@@ -72,7 +72,7 @@ HAVING bool_and(run_is_complete) AND max(fetched_at) <= $as_of
 _ELIGIBLE = {
     "latest": "SELECT * FROM sightings",
     "run": f"""
-        WITH complete AS ({_COMPLETE_RUNS}),
+        WITH complete AS ({COMPLETE_RUNS}),
         newest AS (SELECT run_id FROM complete ORDER BY ended_at DESC, run_id DESC LIMIT 1)
         SELECT sightings.*
         FROM sightings SEMI JOIN complete USING (run_id)

@@ -18,6 +18,8 @@ from .discovery import Rollup, discover
 from .errors import RollupInvalid
 from .rollup_tables.models import make_model
 
+_SPAN = {"valid_from": "TIMESTAMP WITH TIME ZONE", "valid_to": "TIMESTAMP WITH TIME ZONE"}
+
 _rollups: list[Rollup] = []
 _models: dict[str, type[models.Model]] = {}
 _problems: list[RollupInvalid] = []
@@ -57,8 +59,19 @@ def source_models() -> list[type[models.Model]]:
 
 
 def source_tables() -> dict[str, dict[str, str]]:
-    """The tables of the models: name to columns and DuckDB types."""
-    return {model._meta.db_table: duckdb_columns(model) for model in source_models()}
+    """The tables of the models and of their histories: name to columns and DuckDB types."""
+    found = source_models()
+    tables = {model._meta.db_table: duckdb_columns(model) for model in found}
+    for model in found:
+        # A model says so itself; see `reshape.models.Derived`.
+        if getattr(model, "keep_history", False):
+            tables[history_table(model)] = duckdb_columns(model) | _SPAN
+    return tables
+
+
+def history_table(model: type[models.Model]) -> str:
+    """The view of every state that the model's rows have had."""
+    return f"{model._meta.db_table}_history"
 
 
 def find_rollups() -> None:

@@ -17,6 +17,8 @@ class Network(Derived):
 class Quake(Derived):
     """A seismic event as the agency describes it at present; descriptions are revised for weeks."""
 
+    keep_history = True
+
     code = models.CharField(primary_key=True, max_length=32)
     """The agency's event id, such as `ci38388032`."""
     network = models.ForeignKey(Network, models.PROTECT, related_name="quakes")

@@ -2,9 +2,10 @@
 
 import json
 import signal
+import sys
 import threading
-from argparse import RawDescriptionHelpFormatter
-from collections.abc import Iterable
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,24 +13,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from etl.diffing import SAMPLES_IN_HTML, as_html, as_plain, as_text, find_diff, version_lines
 from etl.follow import follow
-from etl.telling import counts, many, notices
+from etl.telling import replayed, replayed_plain, written_lines
 from etl.walk import Refreshed, refresh
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
-from reshape.difference import Difference
+from reshape.against import LAST, versions_of
+from reshape.difference import SAMPLE_SIZE
 from reshape.errors import ReshapeError
+from reshape.files import new_file
+from reshape.into import write_into
 from reshape.neighbours import in_order
 from reshape.registry import all_transforms
-from reshape.replay import (
-    Derivation,
-    as_json,
-    derive,
-    differences,
-    discard,
-    known_transforms,
-    write_into,
-)
+from reshape.replay import Derivation, derive, known_transforms
 from warehouse.errors import WarehouseError
 
 EXAMPLES = """
@@ -37,6 +34,9 @@ examples:
   manage.py replay                                every source, from all of the archive
   manage.py replay quakes                         one source
   manage.py replay quakes --diff                  what a replay would change; changes nothing
+  manage.py replay quakes --diff --html diff.html the same as a page to look at
+  manage.py replay quakes --diff --against last   what code edited since the last replay changes
+  manage.py replay quakes --versions              the versions that --against can name
   manage.py replay quakes --as-of 2026-01-31      rows as the archive stood then, made live
   manage.py replay quakes --as-of 2026-01-31 --into january.duckdb
                                                   the same in a file of its own; nothing live
@@ -44,6 +44,7 @@ examples:
 
 A replay touches no network. Only payloads that no transform of the present code has
 read are parsed; the database is compared row by row and only the difference is written.
+With --diff the exit code says what was found: 0 nothing changes, 1 something does, 2 an error.
 """
 
 
@@ -77,109 +78,127 @@ class Command(BaseCommand):
             action="store_true",
             help="replay again whenever something was archived, until stopped",
         )
+        target.add_argument(
+            "--versions",
+            action="store_true",
+            help="list the versions of the transforms whose record files are there",
+        )
+        parser.add_argument(
+            "--against",
+            action="append",
+            default=[],
+            metavar="VERSION",
+            help=f"with --diff: compare with what an earlier version of a transform gave, not with "
+            f"the live rows: a fingerprint or its beginning, or {LAST!r}; may be repeated",
+        )
+        parser.add_argument(
+            "--html", type=Path, metavar="FILE", help="with --diff: write a page that stands alone"
+        )
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         sources = options["source"] or sorted({found.source for found in all_transforms()})
-        if options["into"] and len(sources) != 1:
-            raise CommandError("--into takes exactly one source: name it.")
+        if (options["against"] or options["html"]) and not options["diff"]:
+            raise CommandError("--against and --html go with --diff.", returncode=2)
+        if options["against"] and len(sources) != 1:
+            raise CommandError("--against takes exactly one source: name it.", returncode=2)
         if options["watch"] and (options["as_of"] or options["json"]):
             raise CommandError("--watch goes with no --as-of and no --json: it never ends.")
+        is_changed = False
         try:
             if options["watch"]:
                 _watch(in_order(known_transforms(source)[0].source for source in sources))
                 return
-            for source in in_order(sources):
-                self._replay(source, options)
-        except (ReshapeError, ArchiveError, WarehouseError, FileExistsError) as error:
-            raise CommandError(str(error)) from error
+            if options["versions"]:
+                self._list_versions(sources, options)
+            elif options["diff"]:
+                is_changed = self._show_diff(sources, options)
+            elif options["into"]:
+                self._write_into(sources, options)
+            else:
+                for source in in_order(sources):
+                    self._replay(source, options)
+        except (
+            ReshapeError,
+            ArchiveError,
+            WarehouseError,
+            FileExistsError,
+            FileNotFoundError,
+        ) as error:
+            raise CommandError(str(error), returncode=2 if options["diff"] else 1) from error
+        if is_changed:
+            sys.exit(1)
 
     def _replay(self, source: str, options: dict[str, Any]) -> None:
         progress = options["verbosity"] > 0
-        if not (options["diff"] or options["into"]):
-            done = refresh(source, as_of=options["as_of"], progress=progress, trust_copies=False)
-            self._show_replay(done, options)
-            return
-        derivation = derive(source, Archive(), as_of=options["as_of"], progress=progress)
-        try:
-            if options["diff"]:
-                self._show_diff(source, derivation, options)
-            else:
-                self._write_into(source, derivation, options)
-        finally:
-            discard(derivation)
+        done = refresh(source, as_of=options["as_of"], progress=progress, trust_copies=False)
+        self._show_replay(done, options)
 
     def _show_replay(self, done: Refreshed, options: dict[str, Any]) -> None:
-        loaded = done.loaded.differences.values()
-        parsed, linked = done.derivation.parsed, done.derivation.linked
         if options["json"]:
-            self._json(_outcome(done))
+            self._json(replayed_plain(done))
             return
-        self.stdout.write(f"{done.source}: {many(parsed.payload_count, 'payload')} parsed")
-        for difference in loaded:
-            rows = linked.row_counts.get(difference.table)
-            if difference.table.startswith("reshape_") or (rows is None and not difference.total):
-                continue
-            of = "" if rows is None else f"{rows:>10,} rows"
-            self.stdout.write(f"  {difference.table:<32}{of:>16}  {counts([difference])}")
-        self._show_notices(done.derivation)
-        if options["as_of"]:
-            self.stdout.write(
-                f"  the live rows stand as of {options['as_of']:%Y-%m-%d %H:%M:%S} UTC until the "
-                f"next replay; `manage.py replay {done.source}` brings the present back"
-            )
-        if done.loaded.withheld_count:
-            self.stdout.write(
-                f"  {many(done.loaded.withheld_count, 'row')} kept that the readable segments do "
-                "not explain. Restore the damaged segment, then replay."
-            )
+        self._lines(replayed(done, as_of=options["as_of"]))
         for also in done.dependents:
-            self._show_replay(also, options | {"as_of": None})
+            self._lines(replayed(also))
 
-    def _show_notices(self, derivation: Derivation) -> None:
-        for notice in notices(derivation):
-            self.stdout.write(f"  {notice}")
+    def _show_diff(self, sources: list[str], options: dict[str, Any]) -> bool:
+        """Show what would change, per source; return whether anything would."""
+        diffs = []
+        for source in sources:
+            diff = find_diff(
+                source,
+                as_of=options["as_of"],
+                against=options["against"],
+                progress=options["verbosity"] > 0,
+                sample_size=SAMPLES_IN_HTML if options["html"] else SAMPLE_SIZE,
+            )
+            diffs.append(diff)
+            if options["json"]:
+                self._json(as_plain(diff))
+            else:
+                self._lines(as_text(diff))
+        if options["html"]:
+            with new_file(options["html"]) as file:
+                file.write_text(as_html(diffs), encoding="utf-8")
+            if not options["json"]:
+                self.stdout.write(f"wrote {options['html']}")
+        return any(diff.change_count for diff in diffs)
 
-    def _show_diff(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
-        found = differences(derivation)
-        if options["json"]:
-            self._json({"source": source, "tables": [as_json(entry) for entry in found]})
-            return
-        if not any(difference.total for difference in found):
-            self.stdout.write(f"{source}: a replay would change nothing")
-        for difference in found:
-            if difference.total:
-                self.stdout.write(f"{difference.table}: {counts([difference])}")
-                for line in _samples(difference):
-                    self.stdout.write(f"  {line}")
-        self._show_notices(derivation)
+    def _list_versions(self, sources: list[str], options: dict[str, Any]) -> None:
+        found = [version for source in sources for version in versions_of(source)]
+        for version in found if options["json"] else ():
+            self._json(asdict(version))
+        if not options["json"]:
+            self._lines(version_lines(found))
 
-    def _write_into(self, source: str, derivation: Derivation, options: dict[str, Any]) -> None:
-        rows = write_into(derivation, options["into"])
-        if options["json"]:
-            self._json({"source": source, "file": str(options["into"]), "rows": rows})
-            return
-        self.stdout.write(f"{source}: wrote {options['into']}; nothing live has changed")
-        for table, count in rows.items():
-            self.stdout.write(f"  {table:<32}{count:>10,} rows")
+    def _write_into(self, sources: list[str], options: dict[str, Any]) -> None:
+        archive, as_of = Archive(), options["as_of"]
+        progress = options["verbosity"] > 0
+        told: list[Derivation] = []
+
+        def derivations() -> Iterator[Derivation]:
+            for source in sources:
+                told.append(derive(source, archive, as_of=as_of, progress=progress))
+                yield told[-1]
+
+        written = write_into(options["into"], derivations(), archive, as_of=as_of)
+        if not options["json"]:
+            self.stdout.write(f"wrote {options['into']}; nothing live has changed")
+        for derivation in told:
+            source = derivation.linked.source
+            if options["json"]:
+                file = str(options["into"])
+                self._json({"source": source, "file": file, "rows": written[source]})
+                continue
+            self._lines(written_lines(derivation, written[source]))
+
+    def _lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
 
     def _json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, default=str))
-
-
-def _outcome(done: Refreshed) -> dict[str, Any]:
-    """What a replay did, as plain values."""
-    parsed, linked = done.derivation.parsed, done.derivation.linked
-    return {
-        "source": done.source,
-        "payloads_parsed": parsed.payload_count,
-        "tables": [as_json(found) for found in done.loaded.differences.values()],
-        "held": linked.held_count,
-        "quarantined": linked.quarantined_count,
-        "emptied": [asdict(emptied) for emptied in linked.emptied],
-        "damaged": done.derivation.damaged,
-        "dependents": [_outcome(also) for also in done.dependents],
-    }
 
 
 def _watch(sources: Iterable[str]) -> None:
@@ -190,27 +209,13 @@ def _watch(sources: Iterable[str]) -> None:
     follow(sources, stop)
 
 
-def _samples(difference: Difference) -> list[str]:
-    lines = []
-    if difference.changed_by_column:
-        listed = ", ".join(
-            f"{column} in {count:,}" for column, count in difference.changed_by_column.items()
-        )
-        lines.append(f"changed columns: {listed}")
-    for sample in difference.samples.get("changed", []):
-        key = ", ".join(str(value) for value in sample["key"].values())
-        for column, change in sample["changes"].items():
-            if column != "fetch_id" or len(sample["changes"]) == 1:
-                lines.append(f"~ {key}: {column} {change['was']!r} → {change['is']!r}")
-    for sign, kind in (("+", "added"), ("-", "removed")):
-        for row in difference.samples.get(kind, []):
-            shown = ", ".join(f"{name}={value}" for name, value in row.items())
-            lines.append(f"{sign} {shown}")
-    return lines
-
-
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is no time; write it as 2026-01-31 or 2026-01-31T18:00:00"
+        ) from None
     if len(text) == 10:
         moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

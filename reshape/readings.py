@@ -1,0 +1,90 @@
+"""Readings: which record files say what a transform has read, and what it made of each version."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+
+from raw_store.archive import Archive
+
+from .parse import label_of, parse_payloads
+from .records import OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
+from .registry import Transform
+from .sql import empty_table
+from .versions import borrowed_versions
+
+_BORROWED_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The record files that speak for a transform."""
+
+    label: str
+    """NAME@FINGERPRINT, of the present code or of an earlier one."""
+    names: tuple[str, ...]
+    """Of segments, and of the files of borrowed versions."""
+
+    def files(self, folder: str) -> list[Path]:
+        """Those of one folder: a table, or `OUTCOMES`."""
+        return record_files(folder, self.label, self.names)
+
+
+def present_reading(transform: Transform, archive: Archive) -> Reading:
+    """What the present code of a transform has parsed of the archive's segments."""
+    label = label_of(transform)
+    segments = [segment.name for segment in archive.segments(transform.feed)]
+    return Reading(label=label, names=(*segments, *borrowed_names(label)))
+
+
+def borrowed_names(label: str) -> list[str]:
+    """The record files of versions whose body another fetch holds."""
+    return sorted(name for name in parsed_segments(label) if name.startswith("borrowed-"))
+
+
+def find_outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    transform: Transform,
+    archive: Archive,
+    reading: Reading | None = None,
+) -> Reading:
+    """Make the table `outcomes`: what the transform made of each version (`find_versions`).
+
+    Without a `reading` that of the present code counts, and borrowed versions that it lacks are
+    parsed. Returns the reading.
+    """
+    if reading:
+        read_outcomes(connection, reading)
+        return reading
+    reading = present_reading(transform, archive)
+    read_outcomes(connection, reading)
+    if borrowed := borrowed_versions(connection):
+        for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
+            some = borrowed[start : start + _BORROWED_AT_ONCE]
+            payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
+            parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
+        reading = present_reading(transform, archive)
+        read_outcomes(connection, reading)
+    return reading
+
+
+def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
+    """Make the table `outcomes` of what is parsed already.
+
+    The outcomes of versions whose body is gone are left out: parsed anew they would give
+    nothing, so what a record file still says of them does not count.
+    """
+    connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
+    if files := reading.files(OUTCOMES):
+        connection.execute(
+            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files)",
+            {"files": [str(path) for path in files]},
+        )
+    connection.execute(
+        """
+        DELETE FROM outcomes WHERE fetch_id IN (
+            SELECT fetch_id FROM sightings WHERE payload_id IS NULL
+        )
+        """
+    )
