@@ -52,6 +52,21 @@ class BodyUnreadable(ArchiveError):
     """The body is not what was asked of it: not JSON, not text in its charset, not XML."""
 
 
+class BodyInvalid(ArchiveError):
+    """The body is readable, but not what the model that a transform validates it with expects."""
+
+    def __init__(self, message: str, *, field: str = "", value: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        """Where in the body: `features[3].mag`."""
+        self.value = value
+        """What stands there, as text."""
+
+
+class ValidatorMissing(ArchiveError):
+    """A transform asks for validated values where pydantic is not installed."""
+
+
 def closest_first(name: str, known: Iterable[str]) -> list[str]:
     """The known names, those most like `name` first."""
 

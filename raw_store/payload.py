@@ -6,19 +6,20 @@ columns are described in `docs/archive-format.md`.
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-import orjson
-
 from .errors import BodyUnreadable
 from .spool import Spool
+
+if TYPE_CHECKING:
+    # Parsers are imported by the method that needs them: a scan loads none.
+    from .parsing.charsets import Decoded
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -92,46 +93,79 @@ class Payload:
         lowered = name.lower()
         return next((value for key, value in self.headers if key.lower() == lowered), None)
 
-    def json(self) -> Any:
-        """The body as JSON (RFC 8259). Raises `BodyUnreadable` when it is not."""
-        try:
-            return orjson.loads(self._body())
-        except orjson.JSONDecodeError as error:
-            raise BodyUnreadable(f"The body is not JSON: {error}. {self._glimpse()}") from None
+    def json(self, as_: Any = None) -> Any:
+        """The body as JSON; with `as_`, a Pydantic model or type, validated as that.
 
-    @cached_property
-    def charset(self) -> str:
-        """The body's charset: byte order mark, then header, then UTF-8."""
-        body = self._body()
-        for mark, charset in _BYTE_ORDER_MARKS:
-            if body.startswith(mark):
-                return charset
-        match = re.search(r"charset\s*=\s*[\"']?([^\s;\"']+)", self.content_type or "", re.I)
-        return match[1] if match else "utf-8"
+        Raises `BodyUnreadable` naming line and column when it is not JSON, and `BodyInvalid`
+        naming the field when it does not fit `as_`.
+        """
+        from .parsing.json_body import parse
 
-    @cached_property
-    def text(self) -> str:
-        """The body as text. Raises `BodyUnreadable` when its charset does not fit."""
-        try:
-            return self._body().decode(self.charset)
-        except (UnicodeDecodeError, LookupError) as error:
-            raise BodyUnreadable(f"The body is not {self.charset} text: {error}.") from None
+        return parse(self._body(), self.content_type, as_)
+
+    def json_lines(self, as_: Any = None) -> Iterator[Any]:
+        """The JSON value of each line that is not blank; `as_` is for each."""
+        from .parsing.json_body import parse_lines
+
+        return parse_lines(self._body(), self.content_type, as_)
+
+    def jsonp(self, as_: Any = None) -> Any:
+        """The JSON inside `callback(…)` or behind a guard such as `)]}'`; plain JSON as well."""
+        from .parsing.json_body import parse_jsonp
+
+        return parse_jsonp(self._body(), self.content_type, as_)
 
     def html(self) -> Any:
         """The body as HTML, a `selectolax` tree: `payload.html().css("table.items tr")`."""
-        from selectolax.lexbor import LexborHTMLParser
+        from .parsing.html_body import parse
 
-        return LexborHTMLParser(self.text)
+        return parse(self.text)
 
     def xml(self) -> Any:
-        """The body's root element (`lxml`). No entity is expanded, no address is opened."""
-        from lxml import etree
+        """The body's root element (`lxml`). No external entity is read, no address is opened."""
+        from .parsing.xml_body import parse
 
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-        try:
-            return etree.fromstring(self._body(), parser)
-        except etree.XMLSyntaxError as error:
-            raise BodyUnreadable(f"The body is not XML: {error}. {self._glimpse()}") from None
+        return parse(self._body(), self.content_type)
+
+    def csv(
+        self,
+        *,
+        delimiter: str | None = None,
+        quote: str = '"',
+        columns: Sequence[str] | None = None,
+        ragged: bool = False,
+        as_: Any = None,
+    ) -> Iterator[Any]:
+        """The body's rows, each a dict of column → text; see `raw_store/parsing/csv_body.py`."""
+        from .parsing.csv_body import parse
+
+        return parse(
+            self.text, delimiter=delimiter, quote=quote, columns=columns, ragged=ragged, as_=as_
+        )
+
+    @property
+    def text(self) -> str:
+        """The body as text in its `charset`; bytes that do not fit are U+FFFD."""
+        return self._decoded.text
+
+    @property
+    def charset(self) -> str:
+        """The charset that `text` is read in: byte order mark, header, the body's own
+        declaration, UTF-8; see `raw_store/parsing/charsets.py`."""
+        return self._decoded.charset
+
+    def with_charset(self, label: str) -> "Payload":
+        """This payload as if its header named this charset, for a publisher who names a wrong
+        one. Raises `BodyUnreadable` when nobody knows the label."""
+        from .parsing.charsets import relabelled
+
+        return replace(self, content_type=relabelled(self.content_type, label))
+
+    @cached_property
+    def _decoded(self) -> "Decoded":
+        from .parsing.charsets import decode
+
+        return decode(self._body(), self.content_type)
 
     @property
     def has_body(self) -> bool:
@@ -145,22 +179,12 @@ class Payload:
             raise BodyUnreadable(f"Fetch {self.fetch_id} has no body of its own.")
         return self.body
 
-    def _glimpse(self) -> str:
-        body = self._body()
-        return f"It begins {body[:40]!r}." if body else "It is empty."
-
     def with_body_of(self, holder: Self) -> "Payload":
         """This fetch with the body that an earlier fetch holds."""
         return replace(self, body=holder.body, body_size=holder.body_size)
 
 
 _COMPARED = [each.name for each in fields(Payload) if each.compare]
-
-_BYTE_ORDER_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 
 
 def digest(body: bytes) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raw_store.parsing import PARSER_FORMAT
+
 if TYPE_CHECKING:
     from .registry import Transform
 
@@ -31,6 +33,7 @@ def fingerprint(transform: "Transform") -> str:
 
     digest = hashlib.sha256(f"{RECORD_FORMAT} {transform.name} {transform.feed}".encode())
     digest.update(transform.code_digest.encode())
+    digest.update(f" parsers {PARSER_FORMAT}".encode())
     for model in derived_models(transform.source):
         columns = columns_of(model)
         digest.update(f"\n{model._meta.db_table} {columns.key} {columns.schema}".encode())

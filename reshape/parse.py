@@ -178,12 +178,16 @@ def _reason(transform: Transform, error: Exception) -> Reason:
         return Reason("RowInvalid", str(error), error.model, error.field, error.value)
     kind = type(error).__name__
     said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-    field = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
+    # An error may say where in the payload it arose, and what stands there: `field` and `value`.
+    told = [getattr(error, name, None) for name in ("field", "value")]
+    field, value = ("" if each is None else str(each) for each in told)
+    if isinstance(error, KeyError) and error.args:
+        field = str(error.args[0])
     file = inspect.getsourcefile(transform.function)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" (line {lines[-1]} of {Path(str(file)).name})" if lines else ""
     return Reason(
-        kind, f"Feed {transform.feed}: {transform.name}{where}: {kind}: {said}", "", field
+        kind, f"Feed {transform.feed}: {transform.name}{where}: {kind}: {said}", "", field, value
     )
 
 

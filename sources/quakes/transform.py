@@ -8,15 +8,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
-
 from reshape import Payload, Rows, transform
 
 from .models import Network, Quake
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUSES = {"automatic", "reviewed", "deleted"}
-_CALLBACK = re.compile(rb"eqfeed_callback\((.*)\);?\s*", re.S)
 _ATOM = {"atom": "http://www.w3.org/2005/Atom", "georss": "http://www.georss.org/georss"}
 _ATOM_TITLE = re.compile(r"\AM (\?|-?\d+(?:\.\d+)?)( [A-Za-z ]+)? - (.*)\Z", re.S)
 _ATOM_TIME = re.compile(r"<dt>Time</dt><dd>(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC</dd>")
@@ -41,9 +38,7 @@ def _rows(payload: Payload) -> Rows:
     body = payload.body or b""
     if body.startswith(b"<?xml"):
         return _from_atom(payload.xml())
-    if wrapped := _CALLBACK.fullmatch(body):
-        return _from_geojson(orjson.loads(wrapped[1]))
-    return _from_geojson(payload.json())
+    return _from_geojson(payload.jsonp())
 
 
 def _from_geojson(collection: dict[str, Any]) -> Rows:

@@ -1,0 +1,1 @@
+"""What a replay costs, part by part: `python -m bench.replay.PART`."""
