@@ -73,10 +73,10 @@ async def _start() -> "Supervisor | None":
 def _after_run(source: str) -> None:
     from reshape.registry import transforms_of
 
-    from .walk import refresh, tidy
+    from .walk import refresh_unattended, tidy
 
     try:
         if transforms_of(source):
-            refresh(source)
+            refresh_unattended(source)
     finally:
         tidy(source)

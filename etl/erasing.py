@@ -63,7 +63,8 @@ class Derived:
 
 def _refresh(source: str) -> None:
     try:
-        refresh(source)
+        # What is erased goes from the rows too, however much of the source cannot be read.
+        refresh(source, despite_quarantine=True)
     except (ReshapeError, WarehouseError) as error:
         raise ArchiveError(
             f"The archive holds nothing of it any more, but the rows of {source} could not be "

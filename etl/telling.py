@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from reshape.difference import Difference
+from reshape.limits import exceeded
 from reshape.replay import Derivation, as_json
 
 from .walk import Refreshed
@@ -37,11 +38,16 @@ def counts(differences: Iterable[Difference]) -> str:
 def notices(derivation: Derivation) -> Iterator[str]:
     """What is in quarantine, held, emptied or damaged, each with the next step."""
     linked = derivation.linked
-    if linked.quarantined_count:
+    rows = linked.rejected_count
+    payloads = linked.quarantined_count - rows
+    waiting = [many(count, what) for count, what in ((payloads, "payload"), (rows, "row")) if count]
+    if waiting:
         yield (
-            f"{many(linked.quarantined_count, 'payload')} in quarantine: "
+            f"{' and '.join(waiting)} in quarantine: "
             f"`manage.py quarantine {linked.source}` says why"
         )
+    for measured in exceeded(linked.measures):
+        yield f"over the limit: {measured}; without --despite-quarantine nothing is loaded"
     if linked.held_count:
         yield (
             f"{many(linked.held_count, 'row')} held until the target of a link appears: "

@@ -7,6 +7,7 @@ Each stage is a package of its own; this is where they meet.
 
 import logging
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +20,13 @@ from raw_store.locks import exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
+from reshape.errors import LimitExceeded
 from reshape.kept_history import present_histories, renew_histories
+from reshape.limits import exceeded
 from reshape.load import Loaded, Part, load, settle
 from reshape.models import derived_models
 from reshape.relinking import damage, relink
-from reshape.replay import Derivation, derive
+from reshape.replay import Derivation, derive, withhold
 from warehouse.build import Build, build, is_current
 from warehouse.publish import publish
 from warehouse.rollups import rollup_models
@@ -57,6 +60,7 @@ def refresh(
     as_of: datetime | None = None,
     progress: bool = False,
     trust_copies: bool = True,
+    despite_quarantine: bool = False,
 ) -> Refreshed:
     """Replay one source: derive its rows, compute the rollups they feed, load, publish.
 
@@ -64,11 +68,15 @@ def refresh(
     derived as well, and everything is loaded in one transaction.
     With `trust_copies` the tables are taken to be as the last load left them; without, every
     row is compared with the database, and kept histories are renewed.
-    Raises `ReshapeError`, `WarehouseError`, `ArchiveError`.
+    Raises `ReshapeError`, `WarehouseError`, `ArchiveError`; among them `LimitExceeded` where more
+    is in quarantine than a feed allows, unless `despite_quarantine`: then the quarantine alone
+    was loaded, and every row stays as it was.
     """
     with exclusive("load"):
         archive = (archive or Archive()).pinned()
         derivation = derive(source, archive, as_of=as_of, progress=progress)
+        if exceeded(derivation.linked.measures) and not despite_quarantine:
+            withhold(derivation)
         relinked = relink(derivation, archive, always=not trust_copies)
         group = [derivation, *relinked]
         changed = {table for each in group for table in settle(each.linked.copies)}
@@ -119,6 +127,16 @@ def _refreshed(
     return Refreshed(
         source=source, derivation=derivation, loaded=loaded, build=built, dependents=tuple(also)
     )
+
+
+def refresh_unattended(source: str, *, archive: Archive | None = None) -> None:
+    """Replay one source where nobody waits for the outcome.
+
+    That more is in quarantine than allowed is logged and no failure: trying again helps nothing
+    before something else is archived.
+    """
+    with suppress(LimitExceeded):
+        refresh(source, archive=archive)
 
 
 def tidy(source: str, *, archive: Archive | None = None) -> None:

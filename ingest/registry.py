@@ -86,6 +86,7 @@ def extractor(
     keep_encoded: bool = False,
     key_headers: Iterable[str] = (),
     keep_bodies: str | None = None,
+    quarantine_limit: str | int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     max_body: int = DEFAULT_MAX_BODY,
     secrets: Secrets = NO_RULES,
@@ -97,7 +98,9 @@ def extractor(
     by hand only. `current` says which versions count: `latest` of each request, all of the
     newest complete `run`, or `all`. `key_headers` name request headers that tell two requests
     of one address apart. `keep_bodies` (`36h`, `90d`, `52w`) is how long a body is kept after
-    it was seen last; without it, for ever. `secrets` are rules for what is to be masked, or not,
+    it was seen last; without it, for ever. `quarantine_limit` (`"5%"`, or `100` payloads and rows)
+    is how much of what is newest may be in quarantine; beyond it replays load nothing of the
+    source, while extraction goes on. `secrets` are rules for what is to be masked, or not,
     beside what is masked everywhere.
     """
     if every is not None and cron is not None:
@@ -120,6 +123,11 @@ def extractor(
     except ValueError as error:
         raise ExtractorInvalid(f"Feed {name}: keep_bodies={error}") from None
 
+    try:
+        limit = None if quarantine_limit is None else feeds.parse_quarantine_limit(quarantine_limit)
+    except ValueError as error:
+        raise ExtractorInvalid(f"Feed {name}: quarantine_limit={error}") from None
+
     def register(function: ExtractorFunction) -> ExtractorFunction:
         if not inspect.iscoroutinefunction(function):
             raise ExtractorInvalid(
@@ -139,6 +147,7 @@ def extractor(
                 keep_encoded=keep_encoded,
                 key_headers=tuple(key_headers),
                 keep_bodies=kept,
+                quarantine_limit=limit,
             )
         )
         _extractors[name] = Extractor(

@@ -13,6 +13,18 @@ from .errors import UnknownFeed, closest_first
 Current = Literal["latest", "run", "all"]
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineLimit:
+    """How much of a feed may be in quarantine before a replay no longer loads its source."""
+
+    value: float
+    is_share: bool
+    """Whether `value` is a share of what is newest, in percent, or a count."""
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.is_share else f"{self.value:,g}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """One kind of thing a source publishes."""
@@ -27,6 +39,8 @@ class Feed:
     """Request headers that, beside method, URL and body, tell two requests apart."""
     keep_bodies: timedelta | None = None
     """How long after its last sighting a body is kept (`raw_store.retention`); null: for ever."""
+    quarantine_limit: "QuarantineLimit | None" = None
+    """How much may be in quarantine before replays stop loading; null: however much."""
 
     @property
     def source(self) -> str:
@@ -59,6 +73,21 @@ def parse_retention(text: str) -> timedelta:
             "for example 36h, 90d or 52w."
         )
     return timedelta(hours=int(match[1]) * _HOURS[match[2]])
+
+
+def parse_quarantine_limit(limit: "str | int") -> QuarantineLimit:
+    """`"5%"` as a share, `100` as a count. Raises `ValueError` saying what is allowed."""
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0:
+        return QuarantineLimit(float(limit), is_share=False)
+    match = (
+        re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", limit) if isinstance(limit, str) else None
+    )
+    if not match or float(match[1]) > 100:
+        raise ValueError(
+            f'{limit!r} is no limit of a quarantine; write a share such as "5%" (of 0 to 100), or '
+            "a whole number of payloads and rows such as 100."
+        )
+    return QuarantineLimit(float(match[1]), is_share=True)
 
 
 def get(name: str) -> Feed:

@@ -19,6 +19,10 @@ class NothingToReplay(ReshapeError):
     """The source has no transform."""
 
 
+class LimitExceeded(ReshapeError):
+    """More is in quarantine than a feed's limit allows; the live rows stay as they were."""
+
+
 class LoadFailed(ReshapeError):
     """The database refused the linked rows; nothing of the replay was kept."""
 

@@ -34,6 +34,8 @@ def fingerprint(transform: "Transform") -> str:
     digest = hashlib.sha256(f"{RECORD_FORMAT} {transform.name} {transform.feed}".encode())
     digest.update(transform.code_digest.encode())
     digest.update(f" parsers {PARSER_FORMAT}".encode())
+    if transform.bad_rows != "payload":
+        digest.update(f"\nbad_rows {transform.bad_rows}".encode())
     for model in derived_models(transform.source):
         columns = columns_of(model)
         digest.update(f"\n{model._meta.db_table} {columns.key} {columns.schema}".encode())

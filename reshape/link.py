@@ -24,11 +24,13 @@ from raw_store.archive import Archive
 from .columns import columns_of
 from .copies import write_copy
 from .holding import Targets, find_targets, hold
+from .limits import Measure, measure
 from .merging import choose, empty_records, record_columns, spread_lists
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
 from .neighbours import targets_elsewhere
 from .readings import Reading, find_outcomes, present_reading, read_outcomes
 from .registry import Transform, transforms_of
+from .rejected import collect_rejected
 from .sql import duck, empty_table, quoted_name
 from .versions import find_current, find_versions
 
@@ -56,6 +58,11 @@ class Linked:
     """Table → rows."""
     held_count: int = 0
     quarantined_count: int = 0
+    """Payloads and rows in quarantine."""
+    rejected_count: int = 0
+    """The rows among them."""
+    measures: list[Measure] = field(default_factory=list)
+    """Per transform, how much of what is newest it could not read."""
     emptied: list[Emptied] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """The segments that cannot be read, and why."""
@@ -138,13 +145,15 @@ def _collect(
     connection.execute(
         """
         INSERT INTO quarantine BY NAME
-        SELECT o.* EXCLUDE (request_key, record_count),
+        SELECT o.* EXCLUDE (request_key, record_count), -1 AS ordinal, '' AS key,
                $transform AS transform, $source AS source, $feed AS feed
         FROM outcomes AS o JOIN (SELECT fetch_id FROM sightings WHERE is_start) USING (fetch_id)
         WHERE o.error IS NOT NULL
         """,
         {"transform": transform.name, "source": transform.source, "feed": feed.name},
     )
+    linked.rejected_count += collect_rejected(connection, transform, reading, derived)
+    linked.measures.append(measure(connection, transform, feed, as_of))
     linked.emptied += _emptied(connection, transform)
 
 

@@ -33,6 +33,7 @@ class Part:
     source: str
     copies: Copies
     fingerprints: Mapping[str, str] | None = None
+    limit_exceeded: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,16 +78,20 @@ def load(
     may_delete: bool = True,
     prepare: Callable[[], Iterable[str]] = tuple,
     beside: Iterable[Part] = (),
+    limit_exceeded: str = "",
 ) -> Loaded:
     """Make each model's table equal to the rows of its Parquet file; return what changed.
 
     With `trust_copies` a table is taken to equal its present copy and is not read; without,
     every row is compared with the database and mended. `prepare` runs first, in the same
     transaction, and returns the tables it made anew. Without `may_delete` no row is removed.
-    Sources `beside` are loaded in the same transaction.
+    Sources `beside` are loaded in the same transaction. `limit_exceeded` is noted as the reason
+    why a replay loads its quarantine alone.
     Raises `LoadFailed`, having changed nothing.
     """
-    part = Part(source=source, copies=copies, fingerprints=fingerprints)
+    part = Part(
+        source=source, copies=copies, fingerprints=fingerprints, limit_exceeded=limit_exceeded
+    )
     try:
         with transaction.atomic(), duck() as duckdb:
             ModelState.objects.filter(table__in=prepare()).delete()
@@ -118,7 +123,7 @@ def _load_part(
         withheld = _apply(model, comparison, loaded, may_delete=may_delete)
         if not is_shared(model):
             remember_copy(part.source, model, None if withheld else path)
-    _advance(part.source, part.fingerprints, loaded)
+    _advance(part, loaded)
     return loaded
 
 
@@ -139,14 +144,15 @@ def _apply(
     return withheld
 
 
-def _advance(source: str, fingerprints: Mapping[str, str] | None, loaded: Loaded) -> None:
+def _advance(part: Part, loaded: Loaded) -> None:
     """Note that the source was replayed, and whether its data changed."""
     state, _ = SourceState.objects.get_or_create(
-        source=source, defaults={"replayed_at": timezone.now()}
+        source=part.source, defaults={"replayed_at": timezone.now()}
     )
     state.replayed_at = timezone.now()
-    if fingerprints is not None:
-        state.fingerprints = dict(fingerprints)
-    if loaded.changed_count:
+    if part.fingerprints is not None:
+        state.fingerprints = dict(part.fingerprints)
+    if loaded.changed_count or state.limit_exceeded != part.limit_exceeded:
         state.data_version += 1
+    state.limit_exceeded = part.limit_exceeded
     state.save()

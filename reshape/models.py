@@ -84,17 +84,27 @@ class SourceState(models.Model):
     fingerprints = models.JSONField(default=dict)
     """Transform name to fingerprint."""
     replayed_at = models.DateTimeField()
+    limit_exceeded = models.TextField(blank=True)
+    """Why the last replay was not loaded: which feed has more in quarantine than its limit allows.
+
+    Empty where it was loaded.
+    """
 
     def __str__(self) -> str:
         return f"{self.source}: data version {self.data_version}"
 
 
 class QuarantineEntry(models.Model):
-    """A payload that a transform could not read, and why. It clears itself when one can."""
+    """A payload, or one row of it, that a transform could not read, and why.
 
-    pk = models.CompositePrimaryKey("transform", "fetch_id")
+    It clears itself when one can.
+    """
+
+    pk = models.CompositePrimaryKey("transform", "fetch_id", "ordinal")
     transform = models.CharField(max_length=200)
     fetch_id = models.UUIDField()
+    ordinal = models.IntegerField(default=-1)
+    """Which of the rows that the payload gives, from 0; -1 where it is the whole payload."""
     source = models.CharField(max_length=100, db_index=True)
     feed = models.CharField(max_length=200, db_index=True)
     url = models.TextField()
@@ -105,6 +115,8 @@ class QuarantineEntry(models.Model):
     model = models.CharField(max_length=200, blank=True)
     field = models.CharField(max_length=200, blank=True)
     value = models.TextField(blank=True)
+    key = models.TextField(blank=True)
+    """The row's natural key as a JSON list, where it is known."""
 
     def __str__(self) -> str:
         return f"{self.transform} could not read {self.fetch_id}: {self.message}"

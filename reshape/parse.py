@@ -31,8 +31,9 @@ from .columns import columns_of
 from .errors import RowInvalid
 from .fingerprint import code_digest, fingerprint
 from .models import Derived, Row
-from .records import Reason, RecordWriter, parsed_segments, sweep_temporaries
+from .records import BORROWED, Reason, RecordWriter, Rejected, parsed_segments, sweep_temporaries
 from .registry import Transform
+from .rejected import known_key, line_of, whole_payload
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class Parsed:
     payload_count: int = 0
     record_count: int = 0
     quarantined_count: int = 0
+    rejected_count: int = 0
+    """Rows set aside alone."""
     segment_count: int = 0
     damaged: list[str] = field(default_factory=list)
     """The segments that cannot be read, and why."""
@@ -74,6 +77,7 @@ class Parsed:
         self.payload_count += other.payload_count
         self.record_count += other.record_count
         self.quarantined_count += other.quarantined_count
+        self.rejected_count += other.rejected_count
         self.segment_count += other.segment_count
         self.damaged += other.damaged
 
@@ -101,11 +105,12 @@ def parse_segments(
         if advance:
             advance(task.payload_count)
     logger.info(
-        "parsed segments=%d payloads=%d records=%d quarantined=%d damaged=%d",
+        "parsed segments=%d payloads=%d records=%d quarantined=%d rejected=%d damaged=%d",
         total.segment_count,
         total.payload_count,
         total.record_count,
         total.quarantined_count,
+        total.rejected_count,
         len(total.damaged),
     )
     return total
@@ -116,20 +121,23 @@ def payloads_to_parse(transforms: Iterable[Transform], archive: Archive) -> int:
     return sum(task.payload_count for task in _tasks(list(transforms), archive))
 
 
-def parse_payloads(transform: Transform, payloads: Iterable[Payload]) -> Parsed:
+def parse_payloads(
+    transform: Transform, payloads: Iterable[Payload], *, attempt: str = ""
+) -> Parsed:
     """Parse payloads that no segment's own task covers: versions whose body another fetch holds.
 
-    Their record file is named by the fetches in it.
+    Their record file is named by the fetches in it, and by the `attempt` where they are retried.
     """
     payloads = list(payloads)
-    name = digest("".join(sorted(str(p.fetch_id) for p in payloads)).encode())
-    with RecordWriter(label_of(transform), f"borrowed-{name[:32]}") as writer:
+    name = digest((attempt + "".join(sorted(str(p.fetch_id) for p in payloads))).encode())
+    with RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
         for payload in payloads:
             _transform_one(transform, payload, writer)
     return Parsed(
         payload_count=len(payloads),
         record_count=writer.record_count,
         quarantined_count=writer.quarantined_count,
+        rejected_count=writer.rejected_count,
     )
 
 
@@ -156,20 +164,25 @@ def parse_segment(task: Task) -> Parsed:
         payload_count=count,
         record_count=sum(writer.record_count for writer in writers),
         quarantined_count=sum(writer.quarantined_count for writer in writers),
+        rejected_count=sum(writer.rejected_count for writer in writers),
         segment_count=1,
     )
 
 
 def _transform_one(transform: Transform, payload: Payload, writer: RecordWriter) -> None:
+    rejected: list[Rejected] = []
     try:
-        rows = list(_converted(transform, payload))
+        rows = list(_converted(transform, payload, rejected))
     except MemoryError:
         raise
     except Exception as error:
         # Whatever a transform trips over is a fact about this payload alone.
         writer.quarantine(payload, _reason(transform, error))
     else:
-        writer.add(payload, rows)
+        if rejected and not rows:
+            writer.quarantine(payload, whole_payload(rejected))
+        else:
+            writer.add(payload, rows, rejected)
 
 
 def _reason(transform: Transform, error: Exception) -> Reason:
@@ -192,9 +205,11 @@ def _reason(transform: Transform, error: Exception) -> Reason:
 
 
 def _converted(
-    transform: Transform, payload: Payload
+    transform: Transform, payload: Payload, rejected: list[Rejected]
 ) -> Iterator[tuple[type[models.Model], list[Any]]]:
-    for row in transform.function(payload):
+    """The rows, converted; where the transform says so, invalid ones go to `rejected` instead."""
+    rows = transform.function(payload)
+    for ordinal, row in enumerate(rows):
         if not isinstance(row, Row):
             raise RowInvalid(f"{transform.name} yielded {row!r}; yield Model.row(…).")
         model = row.model
@@ -206,12 +221,15 @@ def _converted(
         try:
             yield model, columns_of(model).convert(row.values)
         except RowInvalid as error:
-            raise RowInvalid(
-                f"Feed {transform.feed}: {error}",
+            placed = RowInvalid(
+                f"Feed {transform.feed}: {error}{line_of(transform, rows)}",
                 model=error.model,
                 field=error.field,
                 value=error.value,
-            ) from None
+            )
+            if transform.bad_rows == "payload":
+                raise placed from None
+            rejected.append(Rejected(ordinal, known_key(row), _reason(transform, placed)))
 
 
 def _tasks(transforms: list[Transform], archive: Archive) -> Iterator[Task]:

@@ -9,7 +9,7 @@ import duckdb
 from raw_store.archive import Archive
 
 from .parse import label_of, parse_payloads
-from .records import OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
+from .records import BORROWED, OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
 from .registry import Transform
 from .sql import empty_table
 from .versions import borrowed_versions
@@ -40,7 +40,7 @@ def present_reading(transform: Transform, archive: Archive) -> Reading:
 
 def borrowed_names(label: str) -> list[str]:
     """The record files of versions whose body another fetch holds."""
-    return sorted(name for name in parsed_segments(label) if name.startswith("borrowed-"))
+    return sorted(name for name in parsed_segments(label) if name.startswith(BORROWED))
 
 
 def find_outcomes(
@@ -78,7 +78,9 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
     connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
     if files := reading.files(OUTCOMES):
         connection.execute(
-            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files)",
+            # Of two outcomes, as a retry cut short leaves them, the one that was read counts.
+            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files) "
+            "ORDER BY fetch_id, error IS NOT NULL",
             {"files": [str(path) for path in files]},
         )
     connection.execute(

@@ -2,16 +2,19 @@
 
     records/TABLE/TRANSFORM@FINGERPRINT/SEGMENT.parquet       one row per record
     records/_outcomes/TRANSFORM@FINGERPRINT/SEGMENT.parquet   one row per payload
+    records/_rejected/TRANSFORM@FINGERPRINT/SEGMENT.parquet   one row per row set aside
 
 A record file is a pure function of its segment and its transform's fingerprint,
 written once under a temporary name and renamed. The outcome file is written last:
-where it exists, the segment is parsed. It holds the quarantine: payloads whose
-`error` is not null gave no record.
+where it exists, the segment is parsed. It holds the quarantine of payloads: one whose
+`error` is not null gave no record. The rejected hold that of rows, where a transform says
+`bad_rows="row"`; a payload without any has no row there.
 """
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -33,6 +36,21 @@ OUTCOME_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("fetched_at", pa.timestamp("us", tz="UTC")),
         ("record_count", pa.int32()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        ("model", pa.string()),
+        ("field", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+BORROWED = "borrowed-"
+"""How the names of files begin that belong to no segment."""
+REJECTED = "_rejected"
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("fetch_id", pa.string()),
+        ("ordinal", pa.int32()),  # the row's position in its payload, as records count it
+        ("key", pa.string()),  # its natural key as a JSON list, empty where that is not known
         ("error", pa.string()),
         ("message", pa.string()),
         ("model", pa.string()),
@@ -99,6 +117,14 @@ class Reason(NamedTuple):
     value: str = ""
 
 
+class Rejected(NamedTuple):
+    """A row that was set aside alone, and why."""
+
+    ordinal: int
+    key: str
+    reason: Reason
+
+
 class RecordWriter:
     """Writes the record files of one segment and one transform; all of them or none.
 
@@ -114,6 +140,7 @@ class RecordWriter:
         self._outcomes = self._file(OUTCOMES, OUTCOME_SCHEMA)
         self.record_count = 0
         self.quarantined_count = 0
+        self.rejected_count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -131,19 +158,34 @@ class RecordWriter:
             else:
                 file.discard()
 
-    def add(self, payload: Payload, rows: list[tuple[type[models.Model], list[Any]]]) -> None:
-        """Write what a readable payload said; `rows` are models with converted values."""
+    def add(
+        self,
+        payload: Payload,
+        rows: list[tuple[type[models.Model], list[Any]]],
+        rejected: Sequence[Rejected] = (),
+    ) -> None:
+        """Write what a readable payload said; `rows` are models with converted values.
+
+        `rejected` are the rows between them that were set aside; their ordinals stay theirs.
+        """
         lineage = [
             str(payload.fetch_id),
             payload.request_key,
             str(payload.run_id),
             payload.fetched_at,
         ]
-        for ordinal, (model, values) in enumerate(rows):
+        taken = {entry.ordinal for entry in rejected}
+        ordinals = (ordinal for ordinal in count() if ordinal not in taken)
+        for ordinal, (model, values) in zip(ordinals, rows, strict=False):
             table = model._meta.db_table
             file = self._files.get(table) or self._file(table, record_schema(model))
             file.append([*values, *lineage, ordinal])
+        for entry in rejected:
+            refused = self._files.get(REJECTED) or self._file(REJECTED, REJECTED_SCHEMA)
+            key = entry.key if len(entry.key) <= KEY_LIMIT else ""
+            refused.append([str(payload.fetch_id), entry.ordinal, key, *_cleaned(entry.reason)])
         self.record_count += len(rows)
+        self.rejected_count += len(rejected)
         self._outcome(payload, len(rows))
 
     def quarantine(self, payload: Payload, reason: Reason) -> None:
@@ -153,11 +195,7 @@ class RecordWriter:
 
     def _outcome(self, payload: Payload, record_count: int, reason: Reason | None = None) -> None:
         described = [str(payload.fetch_id), payload.request_key, payload.url, payload.fetched_at]
-        problem = (
-            [_clean(text, limit) for text, limit in zip(reason, _REASON_LIMITS, strict=True)]
-            if reason
-            else [None] * len(Reason._fields)
-        )
+        problem = _cleaned(reason) if reason else [None] * len(Reason._fields)
         self._outcomes.append([*described, record_count, *problem])
 
     def _file(self, folder: str, schema: pa.Schema) -> "_File":
@@ -205,6 +243,12 @@ class _File:
 
 # Characters; the columns of QuarantineEntry hold as much.
 _REASON_LIMITS = (200, 2000, 200, 200, 2000)
+KEY_LIMIT = 1000
+"""A longer natural key is not kept with a row that was set aside."""
+
+
+def _cleaned(reason: Reason) -> list[str]:
+    return [_clean(text, limit) for text, limit in zip(reason, _REASON_LIMITS, strict=True)]
 
 
 def _clean(text: str, limit: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .fingerprint import code_digest
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from raw_store.payload import Payload
 
     from .models import Row
+
+BadRows = Literal["payload", "row"]
+"""What an invalid row takes into quarantine: its whole payload, or itself alone."""
 
 TransformFunction = Callable[["Payload"], "Iterable[Row]"]
 
@@ -24,6 +27,7 @@ class Transform:
     function: TransformFunction
     code_digest: str
     """Of the code as it was imported."""
+    bad_rows: BadRows = "payload"
 
     @property
     def source(self) -> str:
@@ -33,8 +37,14 @@ class Transform:
 _transforms: dict[str, Transform] = {}
 
 
-def transform(feed: str) -> Callable[[TransformFunction], TransformFunction]:
+def transform(
+    feed: str, *, bad_rows: BadRows = "payload"
+) -> Callable[[TransformFunction], TransformFunction]:
     """Declare the function below as a transform of `feed`: it takes a payload and yields rows.
+
+    A row that its model cannot hold takes its whole payload to quarantine, unless `bad_rows="row"`
+    says that it goes alone; a payload without a valid row goes whole even then, and so does one
+    at which the function raises.
 
     A transform is pure: no network, no database, no clock. Its "now" is
     `payload.fetched_at`, or a replay would give another answer tomorrow.
@@ -42,6 +52,10 @@ def transform(feed: str) -> Callable[[TransformFunction], TransformFunction]:
 
     def register(function: TransformFunction) -> TransformFunction:
         name = f"{feed.partition('.')[0]}.{function.__name__}"
+        if bad_rows not in get_args(BadRows):
+            raise ValueError(
+                f'Transform {name}: bad_rows must be "payload" or "row"; got {bad_rows!r}.'
+            )
         known = _transforms.get(name)
         if known and _origin(known.function) != _origin(function):
             raise ValueError(
@@ -49,7 +63,11 @@ def transform(feed: str) -> Callable[[TransformFunction], TransformFunction]:
                 f"{_origin(function)}. Rename one of the functions."
             )
         _transforms[name] = Transform(
-            name=name, feed=feed, function=function, code_digest=code_digest(function)
+            name=name,
+            feed=feed,
+            function=function,
+            code_digest=code_digest(function),
+            bad_rows=bad_rows,
         )
         return function
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from raw_store.archive import Archive
 
 from .link import needed_versions
-from .records import OUTCOMES, parsed_segments, record_files
+from .records import BORROWED, OUTCOMES, parsed_segments, record_files
 
 
 class RecordFiles:
@@ -51,6 +51,18 @@ class RecordFiles:
     def needed(self, feed: str) -> Collection[str]:
         """The current versions, as each transform of the feed has read them."""
         return needed_versions(feed, Archive())
+
+
+def drop_earlier(label: str, fetch_ids: Collection[str], keep: Collection[str]) -> None:
+    """Take these fetches out of the files of one transform, except of those named in `keep`."""
+    gone = pa.array(sorted(fetch_ids), pa.string())
+    for folder in _folders(label):
+        for path in sorted((_root() / folder / label).glob("*.parquet")):
+            if path.stem not in keep:
+                _drop(path, gone)
+                # A segment's file says that it is parsed, even where nothing is left in it.
+                if path.stem.startswith(BORROWED) and not pq.read_metadata(path).num_rows:
+                    path.unlink()
 
 
 def _drop(path: Path, gone: pa.Array) -> None:

@@ -7,10 +7,11 @@
 Rollups are computed between link and load; `etl.walk` puts the stages together.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import connection
 
@@ -19,13 +20,18 @@ from raw_store.errors import closest_first
 from raw_store.progress import Progress
 
 from .difference import SAMPLE_SIZE, Comparison, Difference, live_rows
-from .errors import NothingToReplay
+from .errors import LimitExceeded, NothingToReplay
 from .fingerprint import fingerprint
 from .holding import Targets
+from .limits import advice
 from .link import Linked, link
+from .load import load
+from .models import QuarantineEntry
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
 from .sql import duck
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,20 @@ def discard(derivation: Derivation) -> None:
     """Remove the linked rows' files of a derivation that is not loaded."""
     for path in derivation.linked.copies.values():
         path.unlink(missing_ok=True)
+
+
+def withhold(derivation: Derivation) -> NoReturn:
+    """Load the quarantine of a derivation and nothing else of it, then raise `LimitExceeded`.
+
+    For a source of which more is in quarantine than its feeds allow: what is wrong can be looked
+    at, and the rows stay as they were.
+    """
+    linked = derivation.linked
+    why = advice(linked.source, linked.measures)
+    load(linked.source, {QuarantineEntry: linked.copies[QuarantineEntry]}, limit_exceeded=why)
+    discard(derivation)
+    logger.error("%s", why)
+    raise LimitExceeded(why)
 
 
 def as_json(difference: Difference) -> dict[str, Any]:

@@ -96,6 +96,16 @@ QUALIFY row_number() OVER (
 ) = 1 AND verdict = 'version'
 """
 
+# The newest sighting of each request, readable or not, unless it is gone since.
+_NEWEST_SEEN = """
+CREATE OR REPLACE TEMP TABLE newest AS
+SELECT version_id AS fetch_id
+FROM ({eligible}) AS eligible
+QUALIFY row_number() OVER (
+    PARTITION BY request_key ORDER BY fetched_at DESC, sequence DESC, fetch_id DESC
+) = 1 AND verdict = 'version'
+"""
+
 FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -133,6 +143,16 @@ def find_current(connection: duckdb.DuckDBPyConnection, feed: Feed, as_of: datet
         """,
         parameters,
     )
+
+
+def find_newest(connection: duckdb.DuckDBPyConnection, feed: Feed, as_of: datetime | None) -> None:
+    """Make the temporary table `newest`: the newest version of each request, read or not.
+
+    Where a feed's state is its newest complete run, that of each request which the run made.
+    """
+    eligible = _ELIGIBLE.get(feed.current, _ELIGIBLE["latest"])
+    parameters = {"as_of": as_of or FOREVER} if feed.current == "run" else {}
+    connection.execute(_NEWEST_SEEN.format(eligible=eligible), parameters)
 
 
 def borrowed_versions(connection: duckdb.DuckDBPyConnection) -> list[str]:

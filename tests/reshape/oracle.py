@@ -17,10 +17,10 @@ VESSEL_DEFAULTS: dict[str, Any] = {"flag": None, "length_m": 7, "tender_id": Non
 TRUSTED = {"name": ["port.registry", "port.sightings"]}
 
 
-def expected_rows(payloads, complete_runs):
+def expected_rows(payloads, complete_runs, bad_rows="payload"):
     """Model name → key → values, for what is archived; `complete_runs` are run ids."""
     rows: dict[str, dict[Any, Any]] = defaultdict(dict)
-    for (model, key), records in _said(payloads, CURRENT, complete_runs).items():
+    for (model, key), records in _said(payloads, CURRENT, complete_runs, bad_rows).items():
         if row := _newest(records):
             rows[model][key] = row
     return _without_dangling(rows)
@@ -77,14 +77,14 @@ def expected_ferry(payloads, vessels):
     return {model: found for model, found in rows.items() if found}, held
 
 
-def _said(payloads, modes, complete_runs=frozenset()):
+def _said(payloads, modes, complete_runs=frozenset(), bad_rows="payload"):
     """Model and key → what each version says of it, in time order: place, whether it counts."""
     said = defaultdict(list)
     for feed, mode in modes.items():
         of_feed = sorted({p.fetch_id: p for p in payloads if p.feed == feed}.values(), key=_in_time)
-        current = {version.fetch_id for version in _current(of_feed, mode, complete_runs)}
-        for version in _current(of_feed, "all", complete_runs):
-            for ordinal, (model, values) in enumerate(_read(version.body)):
+        current = {v.fetch_id for v in _current(of_feed, mode, complete_runs, bad_rows)}
+        for version in _current(of_feed, "all", complete_runs, bad_rows):
+            for ordinal, (model, values) in _read(version.body, bad_rows):
                 key = tuple(values[name] for name in _KEYS.get(model, ["code"]))
                 place = (*_in_time(version), ordinal)
                 said[model, key if len(key) > 1 else key[0]].append(
@@ -145,11 +145,39 @@ def _merged(records):
     return {**row, "fetch_id": version.fetch_id}
 
 
+def expected_rejected(payloads, complete_runs):
+    """`(fetch_id, ordinal)` of the rows that are set aside where bad rows go alone."""
+    found = set()
+    for feed, mode in CURRENT.items():
+        of_feed = sorted({p.fetch_id: p for p in payloads if p.feed == feed}.values(), key=_in_time)
+        versions = list(_current(of_feed, mode, complete_runs, "row"))
+        said = [
+            ((*_in_time(version), ordinal), model, _key(model, values))
+            for version in versions
+            for ordinal, (model, values) in _read(version.body, "row")
+        ]
+        for version in versions:
+            good = {ordinal for ordinal, _ in _read(version.body, "row")}
+            for ordinal, (model, values) in enumerate(_rows(version.body)):
+                place = (*_in_time(version), ordinal)
+                is_said_later = any(
+                    each == model and key == _key(model, values) and at > place
+                    for at, each, key in said
+                )
+                if ordinal not in good and not is_said_later:
+                    found.add((version.fetch_id, ordinal))
+    return found
+
+
+def _key(model, values):
+    return values["code"] if model != "loans" else (values["book_id"], values["day"])
+
+
 def _in_time(payload):
     return payload.fetched_at, payload.sequence, str(payload.fetch_id)
 
 
-def _current(of_feed, mode, complete_runs):
+def _current(of_feed, mode, complete_runs, bad_rows):
     if mode == "run":
         ended = {}
         for payload in of_feed:
@@ -171,7 +199,7 @@ def _current(of_feed, mode, complete_runs):
             if verdict == "gone":
                 version = None
             counts = mode != "run" or (payload.run_id in complete_runs and request in listed)
-            if counts and (version is None or _read(version.body) is not None):
+            if counts and (version is None or _read(version.body, bad_rows) is not None):
                 state.append(version)
         if mode == "all":
             yield from {v.fetch_id: v for v in state if v is not None}.values()
@@ -185,7 +213,23 @@ def _verdict(payload):
     return "version" if payload.status in (200, None) and not payload.truncated else None
 
 
-def _read(body):
+def _read(body, bad_rows):
+    """Ordinal and row of each valid row; None where the payload cannot be read."""
+    rows = _rows(body)
+    if rows is None:
+        return None
+    good = [(ordinal, row) for ordinal, row in enumerate(rows) if _is_valid(row)]
+    if len(good) < len(rows) and (bad_rows == "payload" or not good):
+        return None
+    return good
+
+
+def _is_valid(row):
+    model, values = row
+    return model != "authors" or isinstance(values["name"], str)
+
+
+def _rows(body):
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:

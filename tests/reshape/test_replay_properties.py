@@ -53,7 +53,7 @@ BODIES: st.SearchStrategy[Any] = st.one_of(
 
 
 @st.composite
-def histories(draw):
+def histories(draw, bodies=BODIES):
     """Payloads of three feeds at different moments, and the runs that are complete."""
     payloads = []
     for minute in range(draw(st.integers(1, 9))):
@@ -61,7 +61,7 @@ def histories(draw):
         payloads.append(
             make_payload(
                 feed,
-                draw(BODIES),
+                draw(bodies),
                 minute=minute,
                 url=f"http://library.example/{draw(st.integers(1, 2))}",
                 status=draw(st.sampled_from([200, 200, 200, None, 404, 500])),

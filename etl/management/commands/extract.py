@@ -162,7 +162,7 @@ class Command(BaseCommand):
     async def _watch(self, *, replay: bool) -> None:
         def refresh(source: str) -> None:
             if transforms_of(source):
-                walk.refresh(source)
+                walk.refresh_unattended(source)
 
         supervisor = Supervisor(Archive(), refresh if replay else None)
         await supervisor.start()

@@ -21,7 +21,7 @@ from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.against import LAST, versions_of
 from reshape.difference import SAMPLE_SIZE
-from reshape.errors import ReshapeError
+from reshape.errors import LimitExceeded, ReshapeError
 from reshape.files import new_file
 from reshape.into import write_into
 from reshape.neighbours import in_order
@@ -40,6 +40,7 @@ examples:
   manage.py replay quakes --as-of 2026-01-31      rows as the archive stood then, made live
   manage.py replay quakes --as-of 2026-01-31 --into january.duckdb
                                                   the same in a file of its own; nothing live
+  manage.py replay quakes --despite-quarantine    load though more is in quarantine than allowed
   manage.py replay --watch                        keep on as the archive grows, whoever fills it
 
 A replay touches no network. Only payloads that no transform of the present code has
@@ -95,6 +96,11 @@ class Command(BaseCommand):
             "--html", type=Path, metavar="FILE", help="with --diff: write a page that stands alone"
         )
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+        parser.add_argument(
+            "--despite-quarantine",
+            action="store_true",
+            help="load although more is in quarantine than a feed's quarantine_limit allows",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         sources = options["source"] or sorted({found.source for found in all_transforms()})
@@ -104,7 +110,10 @@ class Command(BaseCommand):
             raise CommandError("--against takes exactly one source: name it.", returncode=2)
         if options["watch"] and (options["as_of"] or options["json"]):
             raise CommandError("--watch goes with no --as-of and no --json: it never ends.")
+        if options["watch"] and options["despite_quarantine"]:
+            raise CommandError("--watch minds every quarantine_limit; leave --despite-quarantine.")
         is_changed = False
+        withheld: list[str] = []
         try:
             if options["watch"]:
                 _watch(in_order(known_transforms(source)[0].source for source in sources))
@@ -116,8 +125,7 @@ class Command(BaseCommand):
             elif options["into"]:
                 self._write_into(sources, options)
             else:
-                for source in in_order(sources):
-                    self._replay(source, options)
+                withheld = self._replay_each(in_order(sources), options)
         except (
             ReshapeError,
             ArchiveError,
@@ -126,12 +134,31 @@ class Command(BaseCommand):
             FileNotFoundError,
         ) as error:
             raise CommandError(str(error), returncode=2 if options["diff"] else 1) from error
+        if withheld:
+            raise CommandError("\n".join(withheld))
         if is_changed:
             sys.exit(1)
 
+    def _replay_each(self, sources: list[str], options: dict[str, Any]) -> list[str]:
+        """Replay the sources; return why those were not loaded that exceed a quarantine limit."""
+        withheld = []
+        for source in sources:
+            try:
+                self._replay(source, options)
+            except LimitExceeded as error:
+                withheld.append(str(error))
+                if options["json"]:
+                    self._json({"source": source, "limit_exceeded": str(error)})
+        return withheld
+
     def _replay(self, source: str, options: dict[str, Any]) -> None:
-        progress = options["verbosity"] > 0
-        done = refresh(source, as_of=options["as_of"], progress=progress, trust_copies=False)
+        done = refresh(
+            source,
+            as_of=options["as_of"],
+            progress=options["verbosity"] > 0,
+            trust_copies=False,
+            despite_quarantine=options["despite_quarantine"],
+        )
         self._show_replay(done, options)
 
     def _show_replay(self, done: Refreshed, options: dict[str, Any]) -> None:
