@@ -16,7 +16,7 @@ COMPILE := build/pins/bin/uv pip compile --quiet --generate-hashes --no-emit-ind
 	--universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench bench-archive bench-crash source docs pins
+.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-crash source docs pins
 
 help: ## List these commands
 	@echo "Usage: make COMMAND"
@@ -60,6 +60,9 @@ bench: $(BIN)/.dev-stamp ## Run every bench/bench_*.py; results go to build/benc
 bench-archive: $(BIN)/.dev-stamp ## Measure the archive: size, speed, memory, look-ups; ARGS="--only sizes" narrows
 	$(BIN)/python -m bench.archive $(ARGS)
 
+bench-replay: $(BIN)/.dev-stamp build/peers/.stamp ## Measure a replay from archive to table, against other ways; ARGS="--only sqlite" narrows
+	$(BIN)/python -m bench.replay $(ARGS)
+
 bench-crash: $(BIN)/.dev-stamp ## Kill 2,000 processes at work and count what was lost; KILLS=500 for fewer
 	$(BIN)/python -m bench.crash --kills $(or $(KILLS),2000) $(ARGS)
 
@@ -73,6 +76,7 @@ docs: $(BIN)/.dev-stamp ## Check the docs: links, examples, every command and se
 pins: build/pins/bin/uv ## Renew requirements/*.txt from the .in files (UPGRADE=--upgrade for newer)
 	$(COMPILE) $(UPGRADE) requirements/run.in -o requirements/run.txt
 	$(COMPILE) $(UPGRADE) requirements/dev.in -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) $(UPGRADE) requirements/peers.in -c requirements/run.txt -o requirements/peers.txt
 
 # Set-up. A stamp is newer than its pins once they are installed.
 
@@ -93,6 +97,13 @@ $(BIN)/.dev-stamp: requirements/dev.txt requirements/run.txt | $(BIN)/python
 	@echo "Installing the program's and the developers' tools (requirements/dev.txt); about a minute ..."
 	@$(INSTALL) -r requirements/dev.txt
 	@touch $(BIN)/.run-stamp $@
+
+build/peers/.stamp: requirements/peers.txt | $(BIN)/python
+	@echo "Installing what benchmarks compare with (requirements/peers.txt) in build/peers ..."
+	@$(BIN)/python -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--require-hashes -r $<
+	@touch $@
 
 build/pins/bin/uv:
 	$(PYTHON) -m venv build/pins

@@ -93,6 +93,7 @@ def refresh(
             may_delete=not damage(group),
             prepare=lambda: ensure_tables(connection),
             beside=[_part(each) for each in relinked],
+            progress=progress,
         )
         if built:
             publish(built)

@@ -59,6 +59,7 @@ class Column:
 
     @property
     def is_required(self) -> bool:
+        """Whether every row must give it."""
         return self.default is _REQUIRED
 
 
@@ -194,12 +195,19 @@ def _typed(field: "models.Field[Any, Any]") -> tuple[pa.DataType, Convert]:
         return pa.string(), _text(field.max_length)
     for kind, (bits, arrow) in _INTEGERS.items():
         if isinstance(field, kind):
-            low = 0 if isinstance(field, _POSITIVE) else -(1 << bits - 1)
-            return arrow, _integer(low, (1 << bits - 1) - 1)
+            return arrow, _integer(least_of(field), (1 << bits - 1) - 1)
     raise FieldUnsupported(
         f"{field.model.__name__}.{field.name} is a {type(field).__name__}, which no derived model "
         f"can have. Use one of Django's text, number, date, time, UUID, JSON or binary fields."
     )
+
+
+def least_of(field: "models.Field[Any, Any]") -> int:
+    """The least whole number that an integer field holds."""
+    if isinstance(field, _POSITIVE):
+        return 0
+    bits = next(bits for kind, (bits, _) in _INTEGERS.items() if isinstance(field, kind))
+    return -(1 << bits - 1)
 
 
 def _shown(value: Any) -> str:

@@ -5,21 +5,26 @@ transaction, so a reader sees all of the old rows or all of the new. Foreign key
 checked when it commits: in between, rows may come and go in any order.
 """
 
+import filecmp
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 from duckdb import DuckDBPyConnection
 
+from raw_store.progress import Progress
+
+from .batches import rare_collections
 from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
 from .errors import LoadFailed
 from .models import ModelState, SourceState
 from .sql import duck
-from .tables import delete_rows, upsert_rows
+from .tables import ROWS_PER_BATCH, delete_rows, upsert_rows
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +66,22 @@ def settle(copies: dict[type[models.Model], Path]) -> set[str]:
     with duck() as duckdb:
         for model, path in copies.items():
             present = present_copy(model)
-            if present and not Comparison(duckdb, model, path, present).difference.total:
+            if present and _is_same(duckdb, model, path, present):
                 path.unlink()
                 copies[model] = present
             else:
                 changed.add(model._meta.db_table)
     return changed
+
+
+def _is_same(
+    duckdb: DuckDBPyConnection, model: type[models.Model], path: Path, present: Path
+) -> bool:
+    # Copies are ordered by key, so equal rows mostly are equal bytes; bytes are quickly compared.
+    return (
+        filecmp.cmp(path, present, shallow=False)
+        or not Comparison(duckdb, model, path, present).difference.total
+    )
 
 
 def load(
@@ -79,6 +94,7 @@ def load(
     prepare: Callable[[], Iterable[str]] = tuple,
     beside: Iterable[Part] = (),
     limit_exceeded: str = "",
+    progress: bool = False,
 ) -> Loaded:
     """Make each model's table equal to the rows of its Parquet file; return what changed.
 
@@ -86,19 +102,19 @@ def load(
     every row is compared with the database and mended. `prepare` runs first, in the same
     transaction, and returns the tables it made anew. Without `may_delete` no row is removed.
     Sources `beside` are loaded in the same transaction. `limit_exceeded` is noted as the reason
-    why a replay loads its quarantine alone.
+    why a replay loads its quarantine alone; `progress` says on standard error how far it is.
     Raises `LoadFailed`, having changed nothing.
     """
     part = Part(
         source=source, copies=copies, fingerprints=fingerprints, limit_exceeded=limit_exceeded
     )
     try:
-        with transaction.atomic(), duck() as duckdb:
+        with transaction.atomic(), duck() as duckdb, rare_collections():
             ModelState.objects.filter(table__in=prepare()).delete()
-            options = {"trust_copies": trust_copies, "may_delete": may_delete}
-            loaded = _load_part(duckdb, part, **options)
+            loading = _Loading(duckdb, trust_copies, may_delete, progress)
+            loaded = _load_part(loading, part)
             for other in beside:
-                loaded.beside[other.source] = _load_part(duckdb, other, **options)
+                loaded.beside[other.source] = _load_part(loading, other)
     except DatabaseError as error:
         raise LoadFailed(
             f"The database refused the rows of {source}: {error}. Nothing was changed. "
@@ -108,19 +124,26 @@ def load(
     return loaded
 
 
-def _load_part(
-    duckdb: DuckDBPyConnection, part: Part, *, trust_copies: bool, may_delete: bool
-) -> Loaded:
+class _Loading(NamedTuple):
+    """How the parts of one load are loaded; see `load`."""
+
+    duckdb: DuckDBPyConnection
+    trust_copies: bool
+    may_delete: bool
+    progress: bool
+
+
+def _load_part(loading: _Loading, part: Part) -> Loaded:
     """Make the tables of one source equal to its files."""
     loaded = Loaded()
     for model, path in part.copies.items():
-        present = present_copy(model) if trust_copies else None
+        present = present_copy(model) if loading.trust_copies else None
         if present == path:
             loaded.differences[model._meta.db_table] = Difference(table=model._meta.db_table)
             continue
         live = present or live_rows(connection, model, part.source)
-        comparison = Comparison(duckdb, model, path, live)
-        withheld = _apply(model, comparison, loaded, may_delete=may_delete)
+        comparison = Comparison(loading.duckdb, model, path, live)
+        withheld = _apply(loading, model, comparison, loaded)
         if not is_shared(model):
             remember_copy(part.source, model, None if withheld else path)
     _advance(part, loaded)
@@ -128,19 +151,23 @@ def _load_part(
 
 
 def _apply(
-    model: type[models.Model], comparison: Comparison, loaded: Loaded, *, may_delete: bool
+    loading: _Loading, model: type[models.Model], comparison: Comparison, loaded: Loaded
 ) -> int:
     """Write one table's difference; return how many deletions were withheld."""
     difference = comparison.difference
     loaded.differences[difference.table] = difference
     withheld = 0
-    if difference.removed and may_delete:
+    if difference.removed and loading.may_delete:
         delete_rows(connection, model, comparison.keys_to_delete())
     elif difference.removed:
         withheld, difference.removed = difference.removed, 0
         loaded.withheld_count += withheld
-    if difference.added or difference.changed:
-        upsert_rows(connection, model, comparison.rows_to_write())
+    if count := difference.added + difference.changed:
+        # What is done before it can be read is not shown.
+        quiet = not loading.progress or count <= ROWS_PER_BATCH
+        with Progress(f"load {difference.table}", count, unit="rows", quiet=quiet) as shown:
+            rows = comparison.rows_to_write()
+            upsert_rows(connection, model, rows, advance=shown.advance)
     return withheld
 
 

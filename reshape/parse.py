@@ -27,6 +27,7 @@ from raw_store.errors import ArchiveError
 from raw_store.payload import Payload, digest
 from raw_store.segments import iter_readable
 
+from .batches import rare_collections
 from .columns import columns_of
 from .errors import RowInvalid
 from .fingerprint import code_digest, fingerprint
@@ -133,6 +134,7 @@ def parse_payloads(
     with RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
         for payload in payloads:
             _transform_one(transform, payload, writer)
+        _write_gathered(transform, writer)
     return Parsed(
         payload_count=len(payloads),
         record_count=writer.record_count,
@@ -150,6 +152,7 @@ def parse_segment(task: Task) -> Parsed:
     count = 0
     try:
         with ExitStack() as stack:
+            stack.enter_context(rare_collections())
             writers = [
                 stack.enter_context(RecordWriter(label, task.segment, root=task.records))
                 for label in labels
@@ -158,6 +161,8 @@ def parse_segment(task: Task) -> Parsed:
                 count += 1
                 for transform, writer in zip(task.transforms, writers, strict=True):
                     _transform_one(transform, payload, writer)
+            for transform, writer in zip(task.transforms, writers, strict=True):
+                _write_gathered(transform, writer)
     except ArchiveError as error:
         return Parsed(damaged=[str(error)])
     return Parsed(
@@ -170,6 +175,19 @@ def parse_segment(task: Task) -> Parsed:
 
 
 def _transform_one(transform: Transform, payload: Payload, writer: RecordWriter) -> None:
+    """Gather what the payload says; alone those whose rows do not go with the others."""
+    if not writer.gather(payload, transform.source, lambda: transform.function(payload)):
+        _transform_alone(transform, payload, writer)
+    if writer.is_full:
+        _write_gathered(transform, writer)
+
+
+def _write_gathered(transform: Transform, writer: RecordWriter) -> None:
+    for payload in writer.write_gathered():
+        _transform_alone(transform, payload, writer)
+
+
+def _transform_alone(transform: Transform, payload: Payload, writer: RecordWriter) -> None:
     rejected: list[Rejected] = []
     try:
         rows = list(_converted(transform, payload, rejected))

@@ -13,7 +13,7 @@ where it exists, the segment is parsed. It holds the quarantine of payloads: one
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,9 @@ from django.db import models
 
 from raw_store.payload import Payload
 
+from .batches import Batch
 from .columns import GIVEN, columns_of
+from .models import Row
 
 OUTCOMES = "_outcomes"
 OUTCOME_SCHEMA = pa.schema(
@@ -66,6 +68,9 @@ _LINEAGE = [
     pa.field("_ordinal", pa.int32()),
 ]
 _ROWS_PER_WRITE = 50_000
+# Only these repeat from row to row whatever the source; elsewhere a dictionary costs more than
+# it saves.
+_DICTIONARIES = [each.name for each in _LINEAGE if each.name != "_ordinal"]
 
 
 def record_schema(model: type[models.Model]) -> pa.Schema:
@@ -138,6 +143,7 @@ class RecordWriter:
         self._segment = segment
         self._files: dict[str, _File] = {}
         self._outcomes = self._file(OUTCOMES, OUTCOME_SCHEMA)
+        self._batch = Batch()
         self.record_count = 0
         self.quarantined_count = 0
         self.rejected_count = 0
@@ -153,10 +159,37 @@ class RecordWriter:
     ) -> None:
         files = [file for name, file in self._files.items() if name != OUTCOMES]
         for file in [*files, self._outcomes]:
-            if kind is None:
+            if kind is None and not self._batch:
                 file.publish()
             else:
                 file.discard()
+        if kind is None and self._batch:
+            raise RuntimeError(
+                f"{len(self._batch)} payloads of segment {self._segment} were gathered and not "
+                f"written. Call write_gathered() before the writer is left."
+            )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `write_gathered` is due."""
+        return self._batch.is_full
+
+    def gather(self, payload: Payload, source: str, rows: Callable[[], Iterable[Row]]) -> bool:
+        """Take the rows of a payload, to be converted with those of others; False where they
+        must be converted alone and `add`ed, or the payload quarantined."""
+        return self._batch.gather(payload, source, rows)
+
+    def write_gathered(self) -> Iterator[Payload]:
+        """Write what was gathered; gives the payloads of which a value is refused."""
+        for found in self._batch.take():
+            if isinstance(found, Payload):
+                yield found
+                continue
+            for model, arrays in found.columns.items():
+                self._file_of(model).write(arrays)
+            for payload, record_count, _ in found.gathered:
+                self.record_count += record_count
+                self._outcome(payload, record_count)
 
     def add(
         self,
@@ -177,9 +210,7 @@ class RecordWriter:
         taken = {entry.ordinal for entry in rejected}
         ordinals = (ordinal for ordinal in count() if ordinal not in taken)
         for ordinal, (model, values) in zip(ordinals, rows, strict=False):
-            table = model._meta.db_table
-            file = self._files.get(table) or self._file(table, record_schema(model))
-            file.append([*values, *lineage, ordinal])
+            self._file_of(model).append([*values, *lineage, ordinal])
         for entry in rejected:
             refused = self._files.get(REJECTED) or self._file(REJECTED, REJECTED_SCHEMA)
             key = entry.key if len(entry.key) <= KEY_LIMIT else ""
@@ -198,6 +229,10 @@ class RecordWriter:
         problem = _cleaned(reason) if reason else [None] * len(Reason._fields)
         self._outcomes.append([*described, record_count, *problem])
 
+    def _file_of(self, model: type[models.Model]) -> "_File":
+        table = model._meta.db_table
+        return self._files.get(table) or self._file(table, record_schema(model))
+
     def _file(self, folder: str, schema: pa.Schema) -> "_File":
         path = self._root / folder / self._label / f"{self._segment}.parquet"
         file = self._files[folder] = _File(path, schema)
@@ -213,13 +248,18 @@ class _File:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two processes may parse the same segment: each has its own temporary name.
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(self)}.tmp")
-        self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(
+            self._temporary, schema, compression="zstd", use_dictionary=_DICTIONARIES
+        )
         self._rows: list[list[Any]] = []
 
     def append(self, row: list[Any]) -> None:
         self._rows.append(row)
         if len(self._rows) >= _ROWS_PER_WRITE:
             self._write()
+
+    def write(self, arrays: list[pa.Array]) -> None:
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def publish(self) -> None:
         self._write()
@@ -237,7 +277,7 @@ class _File:
             pa.array(values, type=field.type)
             for field, values in zip(self._schema, zip(*self._rows, strict=True), strict=True)
         ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self.write(arrays)
         self._rows.clear()
 
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as csv
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -39,11 +40,11 @@ def read_table(
     kinds = _kinds(model)
     read = _FROM_SQLITE if connection.vendor == "sqlite" else _FROM_POSTGRESQL
     quote = connection.ops.quote_name
-    # An expression has no declared type, so SQLite's driver converts nothing row by row.
+    # As text, so that the driver makes no object of each value: SQLite's converts by the declared
+    # type, which an expression does not have.
+    as_text = _SQLITE_TEXT if connection.vendor == "sqlite" else {"uuid"}
     selected = ", ".join(
-        f"CAST({quote(name)} AS TEXT)"
-        if connection.vendor == "sqlite" and kind in _SQLITE_TEXT
-        else quote(name)
+        f"CAST({quote(name)} AS TEXT)" if kind in as_text else quote(name)
         for name, kind in zip(schema.names, kinds, strict=True)
     )
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
@@ -64,21 +65,32 @@ def read_table(
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+Advance = Callable[[int], None]
+
+
 def delete_rows(
     connection: BaseDatabaseWrapper, model: type[models.Model], keys: pa.RecordBatchReader
 ) -> None:
     """Delete the rows with these keys; `keys` has the primary key's columns."""
     quote = connection.ops.quote_name
-    where = " AND ".join(f"{quote(name)} = %s" for name in keys.schema.names)
-    with connection.cursor() as cursor:
-        for rows in _parameters(connection, model, keys):
-            cursor.executemany(f"DELETE FROM {quote(model._meta.db_table)} WHERE {where}", rows)
+    hole = "?" if connection.vendor == "sqlite" else "%s"
+    where = " AND ".join(f"{quote(name)} = {hole}" for name in keys.schema.names)
+    statement = f"DELETE FROM {quote(model._meta.db_table)} WHERE {where}"
+    for batch in keys:
+        _execute_many(connection, statement, _parameters(connection, model, batch))
 
 
 def upsert_rows(
-    connection: BaseDatabaseWrapper, model: type[models.Model], rows: pa.RecordBatchReader
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    rows: pa.RecordBatchReader,
+    *,
+    advance: Advance | None = None,
 ) -> None:
-    """Insert these rows; where their key exists already, make that row equal to them."""
+    """Insert these rows; where their key exists already, make that row equal to them.
+
+    `advance` is called with the number of rows done.
+    """
     quote = connection.ops.quote_name
     key = columns_of(model).key
     table = quote(model._meta.db_table)
@@ -89,36 +101,66 @@ def upsert_rows(
         f"ON CONFLICT ({', '.join(quote(name) for name in key)}) "
         f"DO {f'UPDATE SET {settings}' if others else 'NOTHING'}"
     )
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
             staged = quote(f"staged_{uuid4().hex}")
             cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table})")
-            with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types(_postgresql_types(connection, model, rows.schema.names))
-                for batch in _parameters(connection, model, rows):
-                    for row in batch:
-                        copy.write_row(row)
+            with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT csv)") as copy:
+                for batch in rows:
+                    copy.write(_as_csv(batch))
+                    if advance:
+                        advance(batch.num_rows)
             cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged} {conflict}")
             cursor.execute(f"DROP TABLE {staged}")
+        return
+    holes = ", ".join("?" * len(rows.schema.names))
+    insert = f"INSERT INTO {table} ({names}) VALUES ({holes}) {conflict}"
+    for batch in rows:
+        _execute_many(connection, insert, _parameters(connection, model, batch))
+        if advance:
+            advance(batch.num_rows)
+
+
+def _execute_many(
+    connection: BaseDatabaseWrapper, statement: str, rows: Iterator[tuple[Any, ...]]
+) -> None:
+    """Run a statement for each row; in SQLite past Django's cursor, which would copy every row."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            with connection.wrap_database_errors:
+                connection.connection.executemany(statement, rows)
         else:
-            holes = ", ".join(["%s"] * len(rows.schema.names))
-            insert = f"INSERT INTO {table} ({names}) VALUES ({holes}) {conflict}"
-            for batch in _parameters(connection, model, rows):
-                cursor.executemany(insert, batch)
+            cursor.executemany(statement, list(rows))
+
+
+def _as_csv(batch: pa.RecordBatch) -> bytes:
+    """Rows as PostgreSQL reads them: text in quotes, so that a null is what has none."""
+    columns = [
+        pa.array([v if v is None else f"\\x{v.hex()}" for v in column.to_pylist()], pa.string())
+        if pa.types.is_binary(column.type)
+        else column
+        for column in batch.columns
+    ]
+    out = pa.BufferOutputStream()
+    csv.write_csv(
+        pa.RecordBatch.from_arrays(columns, names=batch.schema.names),
+        out,
+        csv.WriteOptions(include_header=False, quoting_style="needed"),
+    )
+    return bytes(out.getvalue())
 
 
 def _parameters(
-    connection: BaseDatabaseWrapper, model: type[models.Model], rows: pa.RecordBatchReader
-) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows as the database's driver takes them, in batches."""
+    connection: BaseDatabaseWrapper, model: type[models.Model], batch: pa.RecordBatch
+) -> Iterator[tuple[Any, ...]]:
+    """The rows as the database's driver takes them."""
     kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
     write = _TO_SQLITE if connection.vendor == "sqlite" else _TO_POSTGRESQL
-    for batch in rows:
-        columns = [
-            write.get(kind_of[name], pa.Array.to_pylist)(column)
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        yield list(zip(*columns, strict=True))
+    columns = [
+        write.get(kind_of[name], pa.Array.to_pylist)(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return zip(*columns, strict=True)
 
 
 def _kinds(model: type[models.Model]) -> list[str]:
@@ -141,6 +183,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (models.JSONField, "json"),
 )
 _SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
+_UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 Read = Callable[[Sequence[Any], pa.DataType], pa.Array]
 Write = Callable[[pa.Array], list[Any]]
@@ -169,11 +212,11 @@ def _read_decimal(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _read_hex(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    text = pa.array(values, pa.string())
+    if pc.all(pc.match_substring_regex(text, "^[0-9a-f]{32}$")).as_py():
+        parts = [pc.utf8_slice_codeunits(text, *ends) for ends in _UUID_PARTS]
+        return pc.binary_join_element_wise(*parts, "-")
     return pa.array([v if v is None else str(UUID(v)) for v in values], arrow)
-
-
-def _read_uuid(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return pa.array([v if v is None else str(v) for v in values], arrow)
 
 
 def _read_boolean(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
@@ -189,8 +232,13 @@ def _write_text(column: pa.Array) -> list[Any]:
 
 
 def _write_time(column: pa.Array) -> list[Any]:
-    text = column.cast(pa.timestamp("us")).cast(pa.string())
     # Django leaves a fraction of zero away; SQLite compares times as text.
+    if (
+        not pc.any(pc.not_equal(pc.microsecond(column), 0)).as_py()
+        and not pc.any(pc.not_equal(pc.millisecond(column), 0)).as_py()
+    ):
+        return list(column.cast(pa.timestamp("s")).cast(pa.string()).to_pylist())
+    text = column.cast(pa.timestamp("us")).cast(pa.string())
     return list(pc.replace_substring_regex(text, r"\.000000$", "").to_pylist())
 
 
@@ -219,7 +267,7 @@ _FROM_SQLITE: dict[str, Read] = {
     "boolean": _read_boolean,
     "json": _read_json,
 }
-_FROM_POSTGRESQL: dict[str, Read] = {"uuid": _read_uuid, "json": _read_json}
+_FROM_POSTGRESQL: dict[str, Read] = {"json": _read_json}
 _TO_SQLITE: dict[str, Write] = {
     "time": _write_time,
     "date": _write_text,
@@ -228,14 +276,3 @@ _TO_SQLITE: dict[str, Write] = {
     "uuid": _write_hex,
 }
 _TO_POSTGRESQL: dict[str, Write] = {"uuid": _write_uuid, "json": _write_json}
-
-
-def _postgresql_types(
-    connection: BaseDatabaseWrapper, model: type[models.Model], names: Sequence[str]
-) -> list[str]:
-    """The types of these columns without their length or precision, as COPY needs them."""
-    types = {
-        field.column: str(field.db_type(connection)).partition("(")[0]
-        for field in model._meta.concrete_fields
-    }
-    return [types[name] for name in names]

@@ -1,1 +1,1 @@
-"""What a replay costs, part by part: `python -m bench.replay.PART`."""
+"""What a replay costs: rows per second from archive to table, against what is written by hand."""

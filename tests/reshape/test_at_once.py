@@ -71,3 +71,38 @@ def test_two_replays_at_once_end_as_one(home):
         finish(process)
 
     assert len(rows(home)) == ROWS
+
+
+WRITE_AND_LOOK = """
+import sqlite3, sys
+import django
+import pyarrow as pa
+django.setup()
+from django.db import connection, transaction
+from reshape.columns import columns_of
+from reshape.tables import upsert_rows
+from tests.sample.models import Author
+
+def names():
+    with sqlite3.connect(connection.settings_dict["NAME"], timeout=0) as reader:
+        return [name for (name,) in reader.execute("SELECT name FROM sample_author")]
+
+def rows(name):
+    row = {"code": "a", "name": name, "fetch_id": "018f0000-0000-7000-8000-000000000000"}
+    return pa.Table.from_pylist([row], schema=columns_of(Author).schema).to_reader()
+
+with transaction.atomic():
+    upsert_rows(connection, Author, rows("before"))
+seen = []
+with transaction.atomic():
+    upsert_rows(connection, Author, rows("after"), advance=lambda count: seen.append(names()))
+print(seen, names())
+"""
+
+
+def test_readers_go_on_and_see_the_old_rows_until_a_load_commits(tmp_path):
+    finish(manage(tmp_path, "migrate", "-v0"))
+
+    found = finish(manage(tmp_path, "shell", "--no-imports", "-v0", "-c", WRITE_AND_LOOK))
+
+    assert found.split("\n")[-2] == "[['before']] ['after']"

@@ -98,6 +98,17 @@ def test_row_edited_by_hand_is_mended_by_an_explicit_replay(archive):
     assert Loan.objects.count() == 1
 
 
+def test_load_says_how_far_it_is(archive, monkeypatch, capsys):
+    monkeypatch.setattr("reshape.load.ROWS_PER_BATCH", 0)
+    monkeypatch.setattr("reshape.difference.ROWS_PER_BATCH", 1)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    put(archive, LIBRARY)
+
+    refresh("sample", archive=archive, progress=True)
+
+    assert "load sample_author: 2 of 2 rows (100%)" in capsys.readouterr().err
+
+
 def test_held_row_loads_when_its_target_appears(archive):
     put(archive, {"books": LIBRARY["books"]}, url="http://library.example/books")
     refresh("sample", archive=archive)

@@ -168,10 +168,10 @@ def test_a_load_that_the_database_refuses_leaves_every_source_as_it_was(archive,
     refresh("ferry", archive=archive)
     advance = load._advance
 
-    def refuse(source, *rest):
-        if source == "ferry":
+    def refuse(part, loaded):
+        if part.source == "ferry":
             raise IntegrityError("no")
-        advance(source, *rest)
+        advance(part, loaded)
 
     monkeypatch.setattr(load, "_advance", refuse)
 

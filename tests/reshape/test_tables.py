@@ -1,5 +1,6 @@
 """Tables: every kind of value comes back from the database as it went in."""
 
+import json
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from uuid import UUID
@@ -106,6 +107,49 @@ def test_rows_that_django_wrote_are_read_alike(table):
     )
 
     assert read()[FULL["code"]] == FULL
+
+
+@pytest.mark.parametrize("text", ["", "\\.", "\\N", 'a\r\n"b",c\n\\.\n', "\ufeff,", " x ", "null"])
+def test_awkward_text_comes_back(table, text):
+    row = {"code": text or "empty", "extra": json.dumps(text, ensure_ascii=False)}
+    old = {"code": "old", "day": date(1, 1, 1), "moment": datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)}
+
+    upsert_rows(connection, table, as_arrow(row, old, {"code": "\x01", "raw": b""}))
+
+    found = read()
+    assert found[row["code"]]["extra"] == row["extra"]
+    assert (found["old"]["day"], found["old"]["moment"]) == (old["day"], old["moment"])
+    assert found["\x01"]["raw"] == b""
+
+
+def test_numbers_come_back_exactly(table):
+    numbers = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, -0.0, 1e16, 123456789.123456789, 1e-7]
+    rows = [{"code": str(place), "share": number} for place, number in enumerate(numbers)]
+
+    upsert_rows(connection, table, as_arrow(*rows))
+
+    assert {code: row["share"] for code, row in read().items()} == {
+        row["code"]: row["share"] for row in rows
+    }
+
+
+def test_caller_is_told_how_many_rows_are_written(table):
+    told: list[int] = []
+
+    upsert_rows(connection, table, as_arrow(FULL, EMPTY), advance=told.append)
+
+    assert sum(told) == 2
+
+
+def test_times_with_and_without_a_fraction_are_written_as_django_does(table):
+    moments = [datetime(2026, 1, 31, 1, 2, 3, fraction, tzinfo=UTC) for fraction in (0, 1, 250_000)]
+    for count in (1, 2, 3):
+        rows = [{"code": str(n), "moment": moments[n]} for n in range(count)]
+
+        upsert_rows(connection, table, as_arrow(*rows))
+
+        for row in rows:
+            assert table._default_manager.filter(**row).exists()
 
 
 def test_upsert_makes_an_existing_row_equal(table):
