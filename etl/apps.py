@@ -1,6 +1,7 @@
 """The wiring: finds what the sources declare, once every app is loaded."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -11,8 +12,10 @@ class EtlConfig(AppConfig):
     def ready(self) -> None:
         from raw_store import followers
 
+        from . import checks
         from .erasing import Derived
 
         autodiscover_modules("extract")
         autodiscover_modules("transform")
         followers.register_renewer(Derived())
+        register(checks.check_replay_settings)

@@ -6,6 +6,7 @@ uvicorn etl.asgi:application
 import asyncio
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application
@@ -24,6 +25,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl.settings")
 logger = logging.getLogger(__name__)
 
 _django = get_asgi_application()
+_at_start: "list[asyncio.Task[None]]" = []
+"""Work begun with the server; a task that nobody holds may vanish."""
 
 
 async def application(scope: "Message", receive: "Receive", send: "Send") -> None:
@@ -36,24 +39,26 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
     supervisor = None
+    stop = threading.Event()
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                supervisor = await _start()
+                supervisor = await _start(stop)
             except Exception as error:
                 logger.exception("the scheduler did not start")
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            stop.set()
             if supervisor is not None:
                 await supervisor.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
 
-async def _start() -> "Supervisor | None":
+async def _start(stop: threading.Event) -> "Supervisor | None":
     from django.conf import settings
 
     from ingest.supervisor import Supervisor
@@ -61,22 +66,40 @@ async def _start() -> "Supervisor | None":
     from raw_store.erasing import warn_of_unfinished
     from raw_store.store_check import ensure_store
 
+    from .checks import check_settings
+    from .on_change import catch_up
+
     if not settings.SCHEDULER:
         return None
+    check_settings()
     await asyncio.to_thread(ensure_store, settings.ARCHIVE_URL)
     await asyncio.to_thread(warn_of_unfinished)
     supervisor = Supervisor(Archive(), _after_run)
     await supervisor.start()
+    # What was loaded by earlier code is derived anew meanwhile.
+    _at_start.append(asyncio.create_task(asyncio.to_thread(_in_thread, catch_up, stop)))
     return supervisor
+
+
+def _in_thread(work: "Callable[[threading.Event], None]", stop: threading.Event) -> None:
+    from django.db import connections
+
+    try:
+        work(stop)
+    except Exception:
+        logger.exception("the sources whose code changed were not replayed")
+    finally:
+        connections.close_all()
 
 
 def _after_run(source: str) -> None:
     from reshape.registry import transforms_of
 
-    from .walk import refresh_unattended, tidy
+    from .on_change import refresh_unasked
+    from .walk import tidy
 
     try:
         if transforms_of(source):
-            refresh_unattended(source)
+            refresh_unasked(source)
     finally:
         tidy(source)

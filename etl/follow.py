@@ -17,7 +17,7 @@ from raw_store.models import Segment
 from reshape.errors import ReshapeError
 from warehouse.errors import WarehouseError
 
-from .walk import refresh_unattended
+from .on_change import refresh_unasked
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def follow(sources: Iterable[str], stop: threading.Event) -> None:
             try:
                 extent = _extent(source)
                 if not stop.is_set() and replayed.get(source) != extent:
-                    refresh_unattended(source, archive=archive)
+                    refresh_unasked(source, archive=archive)
                     replayed[source] = extent
             except (ReshapeError, WarehouseError, ArchiveError, DatabaseError):
                 failed = True

@@ -54,8 +54,14 @@ SOURCE_APPS = [
 SCHEDULER = _flag("SCHEDULER", True)
 # Which share of the hosts this process extracts, as "1/4"; empty means all of them.
 SHARD = os.environ.get("SHARD", "")
-# Processes that parse; 0 means one per core.
+# Processes that parse; 0 means one per core, fewer where memory is short.
 PARSE_WORKERS = int(os.environ.get("PARSE_WORKERS", "0"))
+# A dask.distributed scheduler whose workers parse instead, as tcp://host:port.
+REPLAY_CLUSTER = os.environ.get("REPLAY_CLUSTER", "")
+# What follows when a transform's code changed: auto, ask or never; "auto,quakes=ask" per source.
+REPLAY_ON_CHANGE = os.environ.get("REPLAY_ON_CHANGE", "auto")
+# How long record files of earlier code are kept after their last use.
+RECORDS_GRACE = os.environ.get("RECORDS_GRACE", "7d")
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",

@@ -7,7 +7,6 @@ Each stage is a package of its own; this is where they meet.
 
 import logging
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +19,13 @@ from raw_store.locks import exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
-from reshape.errors import LimitExceeded
 from reshape.kept_history import present_histories, renew_histories
 from reshape.limits import exceeded
 from reshape.load import Loaded, Part, load, settle
 from reshape.models import derived_models
 from reshape.relinking import damage, relink
 from reshape.replay import Derivation, derive, withhold
+from reshape.sweeping import Swept, sweep_records
 from warehouse.build import Build, build, is_current
 from warehouse.publish import publish
 from warehouse.rollups import rollup_models
@@ -35,9 +34,12 @@ from warehouse.tables import ensure_tables
 logger = logging.getLogger(__name__)
 
 RETAIN_EVERY = timedelta(days=1)
+SWEEP_EVERY = timedelta(days=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _retained_at: dict[str, datetime] = {}
 """When this process last looked for bodies that a source's feeds keep no longer."""
+_swept_at: dict[str, datetime] = {}
+"""When this process last looked for record files of earlier code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,26 +132,25 @@ def _refreshed(
     )
 
 
-def refresh_unattended(source: str, *, archive: Archive | None = None) -> None:
-    """Replay one source where nobody waits for the outcome.
-
-    That more is in quarantine than allowed is logged and no failure: trying again helps nothing
-    before something else is archived.
-    """
-    with suppress(LimitExceeded):
-        refresh(source, archive=archive)
-
-
 def tidy(source: str, *, archive: Archive | None = None) -> None:
     """Merge the source's segments where many small ones have gathered; once a day, remove the
-    bodies that its feeds keep no longer."""
+    bodies that its feeds keep no longer, and record files of code that is long gone."""
     archive = archive or Archive()
     chosen = [feed for feed in feeds.all_feeds() if feed.source == source]
     archive.compact([feed.name for feed in chosen], due_only=True)
     now = datetime.now(UTC)
+    if now - _swept_at.get("records", _NEVER) >= SWEEP_EVERY:
+        _swept_at["records"] = now
+        sweep()
     if now - _retained_at.get(source, _NEVER) >= RETAIN_EVERY:
         _retained_at[source] = now
         apply_retention(archive.url, chosen, now, due_only=True)
+
+
+def sweep() -> Swept:
+    """Remove the record files of earlier code that nobody has used for `RECORDS_GRACE`."""
+    with exclusive("load"):
+        return sweep_records()
 
 
 def rebuild() -> Build:

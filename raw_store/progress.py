@@ -64,5 +64,13 @@ class Progress:
         share = 100 * self.count // self.total if self.total else 100
         return (
             f"{self.label}: {self.count:,} of {self.total:,} {self.unit} ({share}%), "
-            f"{rate:,.0f}/s, {left:,.0f} s left"
+            f"{rate:,.0f}/s, {_duration(left)} left"
         )
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min` or `3 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

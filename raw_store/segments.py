@@ -286,10 +286,13 @@ def stream_chunk(url: str, path: str, chunk: Any) -> Iterator[bytes]:
         raise _corrupt(path, error) from error
 
 
-def iter_readable(url: str, path: str) -> Iterator[Payload]:
-    """The payloads that may be versions and hold their own body, in the order archived."""
+def iter_readable(url: str, path: str, groups: Iterable[int] | None = None) -> Iterator[Payload]:
+    """The payloads that may be versions and hold their own body, in the order archived.
+
+    With `groups`, those of these row groups alone.
+    """
     with opened(url, path) as file:
-        for group in range(file.num_row_groups):
+        for group in range(file.num_row_groups) if groups is None else groups:
             table = read_group(file, path, group, None)
             light = table.select([*_JUDGED, "fetch_id", "payload_id"])
             wanted = [_is_readable(row) for row in light.to_pylist()]

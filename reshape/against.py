@@ -22,7 +22,7 @@ from .link import Linked, link
 from .models import SourceState, derived_models
 from .parse import parse_segments
 from .readings import Reading
-from .records import OUTCOMES, parsed_segments, records_dir
+from .records import BORROWED, OUTCOMES, mark_used, parsed_segments, records_dir
 from .registry import Transform
 from .replay import known_transforms
 from .sql import duck
@@ -153,8 +153,9 @@ def _readings(
         present = f"{transform.name}@{fingerprint(transform)}"
         both = parsed_segments(version.label) & parsed_segments(present)
         segments = [s.name for s in archive.segments(transform.feed) if s.name in both]
-        borrowed = sorted(name for name in both if name.startswith("borrowed-"))
+        borrowed = sorted(name for name in both if name.startswith(BORROWED))
         names = (*segments, *borrowed)
+        mark_used(version.label)
         before[transform.name] = Reading(label=version.label, names=names)
         _require_keys(source, version, before[transform.name])
         now[transform.name] = Reading(label=present, names=names)

@@ -22,6 +22,7 @@ from raw_store.payload import Payload
 from .arrays import Refused, as_array
 from .columns import canonical_json, columns_of
 from .models import Derived, Row
+from .purity import guarded
 
 ROWS_PER_BATCH = 16_384
 _PAYLOADS_PER_BATCH = 4_096
@@ -90,7 +91,8 @@ class Batch:
     def gather(self, payload: Payload, source: str, rows: Callable[[], Iterable[Row]]) -> bool:
         """Take the rows of a payload, or none of them where one needs a look of its own."""
         try:
-            found = _gather(source, rows())
+            with guarded():
+                found = _gather(source, rows())
         except MemoryError:
             raise
         except Exception:

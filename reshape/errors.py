@@ -33,3 +33,19 @@ class HistoryUnknown(ReshapeError):
 
 class VersionUnknown(ReshapeError):
     """There is no such earlier version of a transform, or it cannot be compared."""
+
+
+class Impure(ReshapeError):
+    """A transform did more than read its payload; the payload goes to quarantine."""
+
+
+class WorkerKilled(ReshapeError):
+    """A worker process died twice over the same part of a segment; the other parts are parsed."""
+
+
+class ReplayStopped(ReshapeError):
+    """Parsing was stopped from outside; what was parsed is kept."""
+
+
+class ClusterUnusable(ReshapeError):
+    """The cluster cannot do the work: it is not there, or its workers lack what they need."""

@@ -74,7 +74,7 @@ def _code(function: Callable[..., Any]) -> dict[str, str]:
         if path is None:
             found[name] = inspect.getsource(function)
             continue
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_bytes())
         _drop_docstrings(tree)
         found[name] = ast.dump(tree)
         is_package = path.name == "__init__.py"

@@ -1,24 +1,20 @@
 """Parse: run transforms over segments and write what they say to record files.
 
-One task is one segment and the transforms that have not parsed it. Tasks are
-independent and their files are written once, so a killed parse resumes where it was,
-and doing a task twice changes nothing.
+One task is one segment, or a slice of a large one, and the transforms that have not parsed
+it. Tasks are independent and their files are written once, so a killed parse resumes where
+it was, and doing a task twice changes nothing. Where they run: `reshape.executors`.
 """
 
 import inspect
 import logging
-import multiprocessing
-import os
-import pickle
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import django
 from django.conf import settings
 from django.db import models
 
@@ -27,36 +23,31 @@ from raw_store.errors import ArchiveError
 from raw_store.payload import Payload, digest
 from raw_store.segments import iter_readable
 
+from . import slices
 from .batches import rare_collections
 from .columns import columns_of
 from .errors import RowInvalid
+from .executors import execute
 from .fingerprint import code_digest, fingerprint
 from .models import Derived, Row
-from .records import BORROWED, Reason, RecordWriter, Rejected, parsed_segments, sweep_temporaries
+from .purity import guarding, run_guarded
+from .records import (
+    BORROWED,
+    Reason,
+    RecordWriter,
+    Rejected,
+    mark_used,
+    parsed_segments,
+    sweep_temporaries,
+)
 from .registry import Transform
 from .rejected import known_key, line_of, whole_payload
+from .tasks import Task, segments_to_parse, task_of, tasks_of
+from .tasks import label_of as label_of
 
 logger = logging.getLogger(__name__)
 
-POOL_FROM_BYTES = 32 * 1024 * 1024
-"""Less than this many bytes of bodies is parsed in this process: a pool takes a second to start."""
-
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """Parse one segment with some transforms."""
-
-    archive_url: str
-    records: Path
-    """Where record files go: a worker does not know the caller's settings."""
-    segment: str
-    path: str
-    payload_count: int
-    body_bytes: int
-    transforms: tuple[Transform, ...]
-    fingerprints: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,11 +74,6 @@ class Parsed:
         self.damaged += other.damaged
 
 
-def label_of(transform: Transform) -> str:
-    """`NAME@FINGERPRINT`: the name of the transform's folder of record files."""
-    return f"{transform.name}@{fingerprint(transform)}"
-
-
 def parse_segments(
     transforms: Iterable[Transform], archive: Archive, *, advance: Advance | None = None
 ) -> Parsed:
@@ -96,15 +82,24 @@ def parse_segments(
     `advance` is called with the number of payloads done. A segment that cannot be read is
     named in `damaged`; the others are parsed.
     """
-    tasks = list(_tasks(list(transforms), archive))
-    total = Parsed()
+    transforms = list(transforms)
+    for transform in transforms:
+        mark_used(label_of(transform))
     sweep_temporaries()
-    for task, done in _run(tasks):
+    slices.sweep_slices()
+    tasks = list(tasks_of(transforms, archive))
+    total = Parsed()
+    joins = _Joins(transforms, archive, tasks)
+    joins.join_whole(total)
+    for task, done in execute(tasks, parse_segment, _in_worker):
         if done.is_stale:
+            logger.warning("a worker's code is not this one's, parsed here segment=%s", task.path)
             done = parse_segment(task)
         total.add(done)
+        joins.done(task, done, total)
         if advance:
             advance(task.payload_count)
+    total.damaged = sorted(set(total.damaged))
     logger.info(
         "parsed segments=%d payloads=%d records=%d quarantined=%d rejected=%d damaged=%d",
         total.segment_count,
@@ -119,7 +114,7 @@ def parse_segments(
 
 def payloads_to_parse(transforms: Iterable[Transform], archive: Archive) -> int:
     """How many payloads `parse_segments` would read: the total for a progress display."""
-    return sum(task.payload_count for task in _tasks(list(transforms), archive))
+    return sum(task.payload_count for task in tasks_of(list(transforms), archive))
 
 
 def parse_payloads(
@@ -131,7 +126,7 @@ def parse_payloads(
     """
     payloads = list(payloads)
     name = digest((attempt + "".join(sorted(str(p.fetch_id) for p in payloads))).encode())
-    with RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
+    with guarding(), RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
         for payload in payloads:
             _transform_one(transform, payload, writer)
         _write_gathered(transform, writer)
@@ -149,15 +144,18 @@ def parse_segment(task: Task) -> Parsed:
         f"{transform.name}@{print_}"
         for transform, print_ in zip(task.transforms, task.fingerprints, strict=True)
     ]
+    piece = task.piece
+    root = slices.slices_dir(task.records, task.segment) if piece else task.records
+    name = piece.name if piece else task.segment
     count = 0
     try:
-        with ExitStack() as stack:
+        with guarding(), ExitStack() as stack:
             stack.enter_context(rare_collections())
             writers = [
-                stack.enter_context(RecordWriter(label, task.segment, root=task.records))
-                for label in labels
+                stack.enter_context(RecordWriter(label, name, root=root)) for label in labels
             ]
-            for payload in iter_readable(task.archive_url, task.path):
+            groups = piece.groups if piece else None
+            for payload in iter_readable(task.archive_url, task.path, groups):
                 count += 1
                 for transform, writer in zip(task.transforms, writers, strict=True):
                     _transform_one(transform, payload, writer)
@@ -170,7 +168,7 @@ def parse_segment(task: Task) -> Parsed:
         record_count=sum(writer.record_count for writer in writers),
         quarantined_count=sum(writer.quarantined_count for writer in writers),
         rejected_count=sum(writer.rejected_count for writer in writers),
-        segment_count=1,
+        segment_count=0 if piece else 1,
     )
 
 
@@ -190,7 +188,7 @@ def _write_gathered(transform: Transform, writer: RecordWriter) -> None:
 def _transform_alone(transform: Transform, payload: Payload, writer: RecordWriter) -> None:
     rejected: list[Rejected] = []
     try:
-        rows = list(_converted(transform, payload, rejected))
+        rows = run_guarded(_converted, transform, payload, rejected)
     except MemoryError:
         raise
     except Exception as error:
@@ -250,62 +248,6 @@ def _converted(
             rejected.append(Rejected(ordinal, known_key(row), _reason(transform, placed)))
 
 
-def _tasks(transforms: list[Transform], archive: Archive) -> Iterator[Task]:
-    parsed = {t.name: parsed_segments(label_of(t)) for t in transforms}
-    feeds = {t.feed for t in transforms}
-    segments = [s for s in archive.segments() if s.feed in feeds and s.row_count]
-    for segment in sorted(segments, key=lambda s: (s.first_fetched_at or s.sealed_at, s.name)):
-        wanted = tuple(
-            t for t in transforms if t.feed == segment.feed and segment.name not in parsed[t.name]
-        )
-        if wanted:
-            yield Task(
-                archive_url=archive.url,
-                records=Path(settings.RECORDS_DIR),
-                segment=segment.name,
-                path=segment.path,
-                payload_count=segment.row_count,
-                body_bytes=segment.body_bytes,
-                transforms=wanted,
-                fingerprints=tuple(fingerprint(t) for t in wanted),
-            )
-
-
-def _run(tasks: list[Task]) -> Iterator[tuple[Task, Parsed]]:
-    workers = settings.PARSE_WORKERS or os.cpu_count() or 1
-    size = sum(task.body_bytes for task in tasks)
-    if workers < 2 or len(tasks) < 2 or size < POOL_FROM_BYTES or not _picklable(tasks[0]):
-        for task in tasks:
-            yield task, parse_segment(task)
-        return
-    # Workers are spawned: forking a process that has threads or open connections is unsafe.
-    pool = ProcessPoolExecutor(
-        max_workers=min(workers, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=django.setup,
-    )
-    try:
-        yield from _spread(pool, tasks, ahead=workers * 2)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _spread(
-    pool: ProcessPoolExecutor, tasks: list[Task], *, ahead: int
-) -> Iterator[tuple[Task, Parsed]]:
-    waiting = iter(tasks)
-    running: dict[Future[Parsed], Task] = {}
-    while True:
-        for task in waiting:
-            running[pool.submit(_in_worker, task)] = task
-            if len(running) >= ahead:
-                break
-        if not running:
-            return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            yield running.pop(future), future.result()
-
-
 def _in_worker(task: Task) -> Parsed:
     # The worker imported the transforms anew, from files that may have changed meanwhile.
     fresh = [replace(t, code_digest=code_digest(t.function)) for t in task.transforms]
@@ -314,9 +256,52 @@ def _in_worker(task: Task) -> Parsed:
     return parse_segment(task)
 
 
-def _picklable(task: Task) -> bool:
-    try:
-        pickle.dumps(task)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
+class _Joins:
+    """The segments that are parsed in slices: each is joined as soon as its last slice is done."""
+
+    def __init__(self, transforms: list[Transform], archive: Archive, tasks: list[Task]) -> None:
+        self._archive = archive
+        self._root = Path(settings.RECORDS_DIR)
+        self._left = Counter(task.segment for task in tasks if task.piece)
+        self._wanted = {
+            segment.name: (segment, wanted)
+            for segment, wanted in segments_to_parse(transforms, archive)
+            if slices.is_large(segment.body_bytes)
+        }
+
+    def join_whole(self, total: Parsed) -> None:
+        """Join what a parse that was killed left with every slice done."""
+        for name in sorted(self._wanted.keys() - self._left.keys()):
+            self._join(name, total)
+
+    def done(self, task: Task, parsed: Parsed, total: Parsed) -> None:
+        """Take note that a task is done."""
+        if not task.piece:
+            return
+        self._left[task.segment] -= 1
+        if parsed.damaged:
+            self._wanted.pop(task.segment, None)
+        if not self._left[task.segment] and task.segment in self._wanted:
+            self._join(task.segment, total)
+
+    def _join(self, name: str, total: Parsed) -> None:
+        segment, wanted = self._wanted.pop(name)
+        try:
+            pieces = slices.cut(self._archive.url, segment.path)
+        except ArchiveError:
+            return  # a task of its own reports the damage
+        for transform in wanted:
+            label = label_of(transform)
+            names = [piece.name for piece in pieces]
+            while not slices.join(self._root, name, label, names):
+                if name in parsed_segments(label):
+                    slices.remove_slices(self._root, name, label)
+                    break
+                there = slices.parsed_slices(self._root, name, label)
+                for piece in pieces:
+                    if piece.name not in there:
+                        task = task_of(self._root, self._archive.url, segment, (transform,), piece)
+                        total.damaged += (again := parse_segment(task)).damaged
+                        if again.damaged:
+                            return
+        total.segment_count += 1

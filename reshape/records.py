@@ -14,10 +14,12 @@ where it exists, the segment is parsed. It holds the quarantine of payloads: one
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +33,8 @@ from .columns import GIVEN, columns_of
 from .models import Row
 
 OUTCOMES = "_outcomes"
+SLICES = "_slices"
+"""The folder of segments that are parsed in part (`reshape.slices`)."""
 OUTCOME_SCHEMA = pa.schema(
     [
         ("fetch_id", pa.string()),
@@ -106,9 +110,18 @@ def record_files(folder: str, label: str, segments: Iterable[str]) -> list[Path]
 
 def sweep_temporaries(older_than_seconds: float = 86_400) -> None:
     """Remove what killed processes left half written."""
-    for path in Path(settings.RECORDS_DIR).glob("*/*/.*.tmp"):
-        if time.time() - path.stat().st_mtime > older_than_seconds:
-            path.unlink(missing_ok=True)
+    root = Path(settings.RECORDS_DIR)
+    for pattern in ("*/*/.*.tmp", f"{SLICES}/*/*/*/.*.tmp"):
+        for path in root.glob(pattern):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than_seconds:
+                    path.unlink()
+
+
+def mark_used(label: str) -> None:
+    """Note that the files of `label` were used now: what is used is not swept away."""
+    with suppress(FileNotFoundError):
+        os.utime(records_dir(OUTCOMES, label))
 
 
 class Reason(NamedTuple):
@@ -246,8 +259,8 @@ class _File:
         self._path = path
         self._schema = schema
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes may parse the same segment: each has its own temporary name.
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(self)}.tmp")
+        # Two processes, on two machines perhaps, may parse the same segment.
+        self._temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
         self._writer = pq.ParquetWriter(
             self._temporary, schema, compression="zstd", use_dictionary=_DICTIONARIES
         )

@@ -17,6 +17,7 @@ from raw_store.archive import Archive
 
 from .link import needed_versions
 from .records import BORROWED, OUTCOMES, parsed_segments, record_files
+from .slices import forget_slices
 
 
 class RecordFiles:
@@ -34,6 +35,7 @@ class RecordFiles:
 
     def forget(self, names: Sequence[str]) -> None:
         """Remove the record files of segments whose own files are gone."""
+        forget_slices(names)
         for label in _labels():
             # The outcome first: without it a segment counts as not parsed.
             for folder in reversed(list(_folders(label))):
@@ -42,6 +44,7 @@ class RecordFiles:
 
     def drop(self, fetch_ids: Collection[str]) -> None:
         """Rewrite every record file, of any state of a transform, that speaks of these fetches."""
+        forget_slices()
         gone = pa.array(sorted(fetch_ids), pa.string())
         for label in _labels():
             for folder in _folders(label):

@@ -1,6 +1,7 @@
 """Writing versions of the sample source's desks, which its transform reads."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from .seal import make_payload
@@ -15,8 +16,12 @@ def write(work: Work, round_: int, segments: int, seed: int = 0) -> None:
 
     Before it older rounds and recurring bodies are fetched, as histories have them.
     """
+    from raw_store import segment_writer
     from raw_store.archive import Archive
     from raw_store.ids import new_id
+
+    # Several row groups each, so that a segment is parsed in slices.
+    segment_writer.SEALED = replace(segment_writer.SEALED, rows=2)
 
     work.move_in()
     archive = Archive()

@@ -55,6 +55,8 @@ class Replay(harness.Stage):
         # The next replay needs no help.
         self.forks.finish("replay:replay", self.home)
         self.check(ended=True)
+        if left := list((self.home / "records" / "_slices").rglob("*.parquet")):
+            self.report.violate("other", f"{left[0]} is a slice of a segment that is parsed")
         super().end()
 
     def _rows(self) -> _Rows:
@@ -78,13 +80,14 @@ class Replay(harness.Stage):
 
     def _check_records(self) -> None:
         """Every visible record file, and every copy the database names, is whole."""
-        found = [
+        visible = [
             path
             for path in (self.home / "records").rglob("*.parquet")
             if not path.name.startswith(".")
         ]
+        found = [path for path in visible if "_slices" not in path.parts]
         copies = self.plain.query("SELECT copy_path FROM reshape_modelstate")
-        for path in [*found, *(self.home / "warehouse" / copy for (copy,) in copies)]:
+        for path in [*visible, *(self.home / "warehouse" / copy for (copy,) in copies)]:
             try:
                 pq.read_table(path)
             except (OSError, pa.ArrowException) as error:
@@ -114,9 +117,11 @@ class Replay(harness.Stage):
 
 
 def replay(work: Work) -> None:
-    """Derive, load and publish the sample source."""
+    """Derive, load and publish the sample source; each row group is a slice."""
     from etl.walk import refresh
+    from reshape import slices
 
+    slices.SLICE_BYTES = 1
     work.move_in()
     steps = work.watch()
     work.tell(started=True)

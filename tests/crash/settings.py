@@ -15,4 +15,4 @@ INSTALLED_APPS = [
 ]
 ROOT_URLCONF = "tests.crash.settings"
 urlpatterns: list[object] = []
-PARSE_WORKERS = 1
+PARSE_WORKERS = PARSE_WORKERS or 1  # noqa: F405

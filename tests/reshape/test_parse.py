@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raw_store.archive import Archive
-from reshape import parse, registry
+from reshape import executors, registry
 from reshape.fingerprint import code_digest, fingerprint
 from reshape.parse import label_of, parse_segments
 from reshape.records import OUTCOMES, RecordWriter, records_dir
@@ -27,6 +27,12 @@ def archive(home):
 @pytest.fixture
 def pages():
     return registry._transforms["sample.transform_pages"]
+
+
+def start_pools(monkeypatch):
+    """Parse in a pool at once, whatever it saves."""
+    monkeypatch.setattr(executors, "MEASURED_S", 0)
+    monkeypatch.setattr(executors, "POOL_START_S", -1)
 
 
 def fill(archive, count):
@@ -52,7 +58,7 @@ def test_parsed_segment_is_not_parsed_again(archive, pages):
 
 def test_pool_of_processes_gives_the_same_files(archive, pages, monkeypatch, settings):
     settings.PARSE_WORKERS = 2
-    monkeypatch.setattr(parse, "POOL_FROM_BYTES", 0)
+    start_pools(monkeypatch)
     fill(archive, 5)
 
     parsed = parse_segments([pages], archive)
@@ -63,7 +69,7 @@ def test_pool_of_processes_gives_the_same_files(archive, pages, monkeypatch, set
 
 def test_worker_whose_code_is_not_the_callers_writes_nothing(archive, pages, monkeypatch, settings):
     settings.PARSE_WORKERS = 2
-    monkeypatch.setattr(parse, "POOL_FROM_BYTES", 0)
+    start_pools(monkeypatch)
     fill(archive, 3)
     # As in a server that imported the transform before its file was edited.
     imported_before = replace(pages, code_digest="of the earlier file")

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl import walk
+from etl.on_change import refresh_unasked
 from etl.telling import counts, many, notices
 from ingest import registry
 from ingest.display import ExtractProgress, as_size
@@ -125,11 +125,17 @@ class Command(BaseCommand):
             if not transforms_of(source):
                 continue
             try:
-                refreshed = walk.refresh(source)
+                refreshed = refresh_unasked(source)
             except (ReshapeError, WarehouseError, ArchiveError) as error:
                 is_whole = False
                 self.stderr.write(f"{source}: {error}")
             else:
+                if refreshed is None:
+                    self.stdout.write(
+                        f"{source} rows: unchanged, for the code changed since the last replay; "
+                        f"`manage.py replay {source}` derives them anew"
+                    )
+                    continue
                 tables = {model._meta.db_table for model in derived_models(source)}
                 found = refreshed.loaded.differences
                 changed = counts(found[table] for table in tables)
@@ -162,7 +168,7 @@ class Command(BaseCommand):
     async def _watch(self, *, replay: bool) -> None:
         def refresh(source: str) -> None:
             if transforms_of(source):
-                walk.refresh_unattended(source)
+                refresh_unasked(source)
 
         supervisor = Supervisor(Archive(), refresh if replay else None)
         await supervisor.start()

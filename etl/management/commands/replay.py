@@ -1,5 +1,6 @@
 """`manage.py replay`: derive rows again from the archive."""
 
+import contextlib
 import json
 import signal
 import sys
@@ -15,8 +16,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.diffing import SAMPLES_IN_HTML, as_html, as_plain, as_text, find_diff, version_lines
 from etl.follow import follow
-from etl.telling import replayed, replayed_plain, written_lines
-from etl.walk import Refreshed, refresh
+from etl.telling import many, replayed, replayed_plain, written_lines
+from etl.walk import Refreshed, refresh, sweep
+from ingest.display import as_size
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.against import LAST, versions_of
@@ -75,6 +77,11 @@ class Command(BaseCommand):
             "--diff", action="store_true", help="show what would change, and change nothing"
         )
         target.add_argument(
+            "--sweep",
+            action="store_true",
+            help="replay nothing; remove record files of earlier code, unused for RECORDS_GRACE",
+        )
+        target.add_argument(
             "--watch",
             action="store_true",
             help="replay again whenever something was archived, until stopped",
@@ -118,14 +125,18 @@ class Command(BaseCommand):
             if options["watch"]:
                 _watch(in_order(known_transforms(source)[0].source for source in sources))
                 return
-            if options["versions"]:
-                self._list_versions(sources, options)
-            elif options["diff"]:
-                is_changed = self._show_diff(sources, options)
-            elif options["into"]:
-                self._write_into(sources, options)
-            else:
-                withheld = self._replay_each(in_order(sources), options)
+            if options["sweep"]:
+                self._sweep(options)
+                return
+            with _stoppable():
+                if options["versions"]:
+                    self._list_versions(sources, options)
+                elif options["diff"]:
+                    is_changed = self._show_diff(sources, options)
+                elif options["into"]:
+                    self._write_into(sources, options)
+                else:
+                    withheld = self._replay_each(in_order(sources), options)
         except (
             ReshapeError,
             ArchiveError,
@@ -224,6 +235,18 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(line)
 
+    def _sweep(self, options: dict[str, Any]) -> None:
+        swept = sweep()
+        if options["json"]:
+            self._json({"folders": swept.labels, "freed_bytes": swept.freed_bytes})
+            return
+        for label in swept.labels:
+            self.stdout.write(f"removed {label}")
+        self.stdout.write(
+            f"{many(len(swept.labels), 'folder')} of record files removed, "
+            f"{as_size(swept.freed_bytes)} freed"
+        )
+
     def _json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, default=str))
 
@@ -234,6 +257,30 @@ def _watch(sources: Iterable[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     follow(sources, stop)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the replay cleanly: no process stays, no file is half written."""
+    stopped_by = [signal.SIGINT]
+
+    def stop(number: int, frame: object) -> None:
+        stopped_by.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CommandError(
+            "Interrupted. No table is half loaded, and what was parsed is kept: the next replay "
+            "goes on from there.",
+            returncode=128 + stopped_by[-1],
+        ) from None
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _moment(text: str) -> datetime:

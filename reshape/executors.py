@@ -1,0 +1,243 @@
+"""Where tasks are executed: in this process, in a pool of processes, or on a cluster.
+
+All three are `concurrent.futures`. Small work is done here: a pool takes seconds to start, so it
+is started once the first tasks have shown that it will pay. As many workers as there are cores, no
+more than memory allows; a task is begun only while there is memory for it.
+"""
+
+import logging
+import multiprocessing
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, Generic, Protocol, TypeVar
+
+from django.conf import settings
+
+from . import worker
+from .errors import ReplayStopped, WorkerKilled
+from .machine import available_cores, available_memory
+
+logger = logging.getLogger(__name__)
+
+MEASURED_S = 0.5
+"""Seconds of work done here before it is judged how long the rest will take."""
+POOL_START_S = 3.0
+"""Seconds that a pool must save at least: it takes about as long to start."""
+WORKER_BYTES = 256 * 1024 * 1024
+"""What a worker holds beside the bodies of its task."""
+_STOPPED = "Parsing was stopped. What was parsed is kept; the next replay goes on from there."
+
+
+class Task(Protocol):
+    """What an executor needs to know of a task; `str()` of it names it to people."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes to read: how long it takes, compared with others."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it may hold in memory at a time."""
+
+
+T = TypeVar("T", bound=Task)
+R = TypeVar("R")
+
+
+def execute(
+    tasks: Sequence[T], here: Callable[[T], R], in_worker: Callable[[T], R]
+) -> Iterator[tuple[T, R]]:
+    """Do every task and give each with its result, in the order they end.
+
+    `here` does one in this process, `in_worker` (a function of a module) in another. Raises
+    `WorkerKilled` after all other tasks are done, `ReplayStopped`, `ClusterUnusable`.
+    """
+    waiting = deque(tasks)
+    can_travel = len(tasks) > 1 and _is_picklable(tasks[0])
+    if settings.REPLAY_CLUSTER and can_travel:
+        from .cluster import connected
+
+        with connected(settings.REPLAY_CLUSTER, tasks) as (cluster, places, submit):
+            spread = Spread(cluster, waiting, in_worker, submit=submit)
+            yield from spread.run(ahead=2 * places)
+        if spread.suspects:
+            raise _killed(spread.suspects)
+        return
+    workers = _worker_count(len(tasks)) if can_travel else 1
+    taken_s = done = 0.0
+    left = sum(task.weight for task in tasks)
+    while waiting:
+        if len(waiting) > 1 and workers > 1 and taken_s >= MEASURED_S:
+            saved_s = (taken_s / done * left if done else 0.0) * (1 - 1 / workers)
+            if saved_s > POOL_START_S:
+                yield from _in_pool(waiting, in_worker, workers)
+                return
+        task = waiting.popleft()
+        started = time.monotonic()
+        result = here(task)
+        taken_s += time.monotonic() - started
+        done += task.weight
+        left -= task.weight
+        yield task, result
+
+
+def submit_pickled(executor: Executor, work: Callable[[T], R], task: T) -> "Future[R]":
+    """Hand a task to another process, which sets Django up before it unpickles it."""
+    return executor.submit(worker.do, pickle.dumps((work, task)))
+
+
+class Spread(Generic[T, R]):
+    """Tasks spread over an executor's workers, a bounded number of them at a time."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        waiting: "deque[T]",
+        work: Callable[[T], R],
+        *,
+        submit: "Callable[[Executor, Callable[[T], R], T], Future[R]]" = submit_pickled,
+    ) -> None:
+        """Tasks are taken out of `waiting` as they are begun."""
+        self.suspects: list[T] = []
+        """Those under way when a worker died: one of them may have killed it."""
+        self._executor = executor
+        self._waiting = waiting
+        self._work = work
+        self._submit = submit
+
+    def run(self, *, ahead: int, memory_bytes: int | None = None) -> Iterator[tuple[T, R]]:
+        """Give each task with its result. It ends early, with `suspects`, when the pool breaks."""
+        running: dict[Future[R], T] = {}
+        is_broken = False
+        while running or (self._waiting and not is_broken):
+            while self._waiting and not is_broken and len(running) < ahead:
+                used = sum(task.memory_bytes for task in running.values())
+                fits = memory_bytes is None or used + self._waiting[0].memory_bytes <= memory_bytes
+                if running and not fits:
+                    break
+                task = self._waiting.popleft()
+                try:
+                    running[self._submit(self._executor, self._work, task)] = task
+                except BrokenProcessPool:
+                    self._waiting.appendleft(task)
+                    is_broken = True
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                try:
+                    result = future.result()
+                except worker.Stopped:
+                    raise ReplayStopped(_STOPPED) from None
+                except BrokenProcessPool:
+                    is_broken = True
+                    self.suspects.append(task)
+                except Exception as error:
+                    if not _tells_of_a_death(error):
+                        raise
+                    self.suspects.append(task)
+                else:
+                    yield task, result
+
+
+def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Iterator[tuple[T, R]]:
+    """Do the tasks in processes. After a death those under way are done again, each alone."""
+    killers: list[T] = []
+    has_done = False
+    while waiting:
+        with _pool(min(workers, len(waiting))) as pool:
+            spread = Spread(pool, waiting, work)
+            spare = max(0, available_memory() - workers * WORKER_BYTES)
+            for done in spread.run(ahead=2 * workers, memory_bytes=spare):
+                has_done = True
+                yield done
+        suspects = deque(spread.suspects)
+        if suspects:
+            workers = max(1, workers // 2)
+            logger.warning(
+                "a worker died, tasks are done again tasks=%d workers=%d", len(suspects), workers
+            )
+        died: list[T] = []
+        while suspects:
+            with _pool(1) as pool:
+                alone = Spread(pool, suspects, work)
+                for done in alone.run(ahead=1):
+                    has_done = True
+                    yield done
+            # It may only have waited when the first worker died: once alone is not yet twice.
+            killers += [task for task in alone.suspects if task in died]
+            suspects.extend(task for task in alone.suspects if task not in died)
+            died += alone.suspects
+        if killers and not has_done:
+            break  # no worker can do anything here
+    if killers:
+        raise _killed(killers)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes are gone when it is left, however it is left."""
+    context = _Context()
+    # Workers are spawned: forking a process that has threads or open connections is unsafe.
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=worker.begin)
+    is_done = False
+    try:
+        yield pool
+        is_done = True
+    finally:
+        if not is_done:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in context.started:
+                # Its task under way ends at once, and removes what it has half written.
+                process.terminate()
+            for process in context.started:
+                process.join(10)
+                process.kill()
+        pool.shutdown(cancel_futures=True)
+
+
+class _Context(SpawnContext):
+    """Spawns processes, and remembers them: a pool names its own to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*arguments, **options)
+        self.started.append(process)
+        return process
+
+
+def _worker_count(tasks: int) -> int:
+    """As many as there are cores, or as asked for; fewer where memory is short."""
+    workers = settings.PARSE_WORKERS or available_cores()
+    if workers > 1 and multiprocessing.current_process().daemon:
+        return 1  # a daemonic process may have no children
+    return max(1, min(workers, tasks, available_memory() // (2 * WORKER_BYTES)))
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether a worker ran out of memory, or a cluster gave a task up after its workers died."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "KilledWorker"
+
+
+def _killed(tasks: Sequence[T]) -> WorkerKilled:
+    listed = "; ".join(str(task) for task in tasks)
+    return WorkerKilled(
+        f"The worker died each time over: {listed}. It ran out of memory, or a library crashed. "
+        "Everything else is parsed and kept. Give it more memory, or run with PARSE_WORKERS=1 to "
+        "see the crash; `manage.py archive show` shows the payloads."
+    )
+
+
+def _is_picklable(task: object) -> bool:
+    try:
+        pickle.dumps(task)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Transforms for the tests of purity: what each does beside reading its payload is in its name."""
+
+import contextlib
+import random
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tests.sample.models import Author
+
+
+def _row(name="n"):
+    yield Author.row(code="a", name=name)
+
+
+def pure(payload):
+    # Reading a file and importing a module are no acts upon the world.
+    Path(__file__).read_text()
+    import colorsys  # noqa: F401
+
+    yield from _row(str(payload.fetched_at))
+
+
+def connects(payload):
+    socket.create_connection(("127.0.0.1", 9), timeout=0.1)
+    yield from _row()
+
+
+def resolves(payload):
+    socket.getaddrinfo("localhost", 80)
+    yield from _row()
+
+
+def queries(payload):
+    yield from _row(str(Author.objects.count()))
+
+
+def opens_a_database(payload):
+    sqlite3.connect(":memory:").close()
+    yield from _row()
+
+
+def starts_a_process(payload):
+    subprocess.run(["true"], check=True)
+    yield from _row()
+
+
+def writes_a_file(payload):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x")
+    yield from _row()
+
+
+def hides_what_it_did(payload):
+    with contextlib.suppress(Exception):
+        socket.getaddrinfo("localhost", 80)
+    yield from _row()
+
+
+def reads_the_clock(payload):
+    yield from _row(f"{datetime.now():%Y-%m-%d}")  # noqa: DTZ005 - that is what it is to do
+
+
+def reads_the_time(payload):
+    yield from _row(f"in week {int(time.time() // 604_800)}")
+
+
+def reads_the_local_time(payload):
+    yield from _row(f"{datetime.fromtimestamp(0):%H}")  # noqa: DTZ006 - that is what it is to do
+
+
+def throws_dice(payload):
+    yield from _row(str(random.random()))
+
+
+def iterates_over_a_set(payload):
+    for code in {f"code {number}" for number in range(50)}:
+        yield Author.row(code=code, name="n")
