@@ -63,20 +63,29 @@ def refresh(
     progress: bool = False,
     trust_copies: bool = True,
     despite_quarantine: bool = False,
+    anew: bool = False,
 ) -> Refreshed:
     """Replay one source: derive its rows, compute the rollups they feed, load, publish.
 
     Where its keys change, so do the links that lead to it: the sources that rest on it are
     derived as well, and everything is loaded in one transaction.
-    With `trust_copies` the tables are taken to be as the last load left them; without, every
-    row is compared with the database, and kept histories are renewed.
+    With `trust_copies` the tables are taken to be as the last load left them, and only what was
+    archived since is linked, unless `anew`; without, everything is, every row is compared with the
+    database, and kept histories are renewed.
     Raises `ReshapeError`, `WarehouseError`, `ArchiveError`; among them `LimitExceeded` where more
     is in quarantine than a feed allows, unless `despite_quarantine`: then the quarantine alone
     was loaded, and every row stays as it was.
     """
     with exclusive("load"):
         archive = (archive or Archive()).pinned()
-        derivation = derive(source, archive, as_of=as_of, progress=progress)
+        derivation = derive(
+            source,
+            archive,
+            as_of=as_of,
+            progress=progress,
+            for_load=True,
+            anew=anew or not trust_copies,
+        )
         if exceeded(derivation.linked.measures) and not despite_quarantine:
             withhold(derivation)
         relinked = relink(derivation, archive, always=not trust_copies)
@@ -91,6 +100,7 @@ def refresh(
             source,
             {**derivation.linked.copies, **(built.exports if built else {})},
             fingerprints=derivation.fingerprints,
+            inputs=derivation.inputs,
             trust_copies=trust_copies,
             may_delete=not damage(group),
             prepare=lambda: ensure_tables(connection),

@@ -8,6 +8,7 @@ the transforms alone, and on the rows of other sources where rows link to them.
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +21,29 @@ from django.db import models
 
 from raw_store import feeds
 from raw_store.archive import Archive
+from raw_store.errors import SegmentCorrupt
 
 from .columns import columns_of
-from .copies import write_copy
+from .copies import present_copy, write_copy
 from .holding import Targets, find_targets, hold
+from .increment import (
+    Touched,
+    can_extend,
+    collect,
+    compare,
+    extend_state,
+    find_held_keys,
+    keep_quarantine,
+    make_keys,
+    new_segments,
+    patch,
+    touch,
+)
+from .inputs import differ_in_facts_alone
 from .limits import Measure, measure
+from .link_state import known_state, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
-from .models import Derived, HeldRow, QuarantineEntry, derived_models
+from .models import Derived, HeldRow, QuarantineEntry, SourceState, derived_models
 from .neighbours import targets_elsewhere
 from .readings import Reading, find_outcomes, present_reading, read_outcomes
 from .registry import Transform, transforms_of
@@ -75,14 +92,25 @@ def link(
     as_of: datetime | None = None,
     targets: Targets = MappingProxyType({}),
     readings: Mapping[str, Reading] = MappingProxyType({}),
+    inputs: str = "",
+    since: str = "",
 ) -> Linked:
     """Return what every row of `source` should be, from what is archived and parsed.
 
     With `as_of`, from the fetches up to that moment. Links into other sources are judged by the
     rows in `targets`, or as these sources were last loaded. `readings` says for transforms, by
     name, which record files speak for them; for the others, those of the present code.
+
+    With `inputs` (`reshape.inputs`), for rows that are about to be loaded, what is learned is kept
+    for the next link. `since` names the inputs of the last load: what was learned then is built
+    upon, and only keys that were touched since are linked, where that can be done.
     """
-    with duck() as connection:
+    if since and differ_in_facts_alone(since, inputs) and can_extend(source):
+        extended = _extend(source, archive, inputs, since)
+        if extended:
+            return extended
+    with duck() as connection, ExitStack() as stack:
+        state = stack.enter_context(new_state(connection, source)) if inputs else None
         linked = Linked(source=source, copies={}, row_counts={})
         transforms = transforms_of(source)
         derived = derived_models(source)
@@ -95,22 +123,105 @@ def link(
                 feed_name, on_damaged=lambda error: linked.damaged.append(str(error))
             )
             find_versions(connection, captures, as_of)
+            if state:
+                state.learn_feed(feed_name, archive.segments(feed_name))
             for transform in transforms:
                 if transform.feed == feed_name:
                     reading = readings.get(transform.name)
                     _collect(connection, transform, feed, archive, as_of, derived, linked, reading)
-        feed_of = {transform.name: transform.feed for transform in transforms}
-        for model in derived:
-            choose(connection, model, feed_of)
+                    if state:
+                        state.learn_transform(transform.name)
+        _choose(connection, source, derived)
         for model in derived:
             spread_lists(connection, model)
-        find_targets(connection, targets_elsewhere(source), targets)
-        hold(connection, derived, source)
-        reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
-        for written in reports + list(derived):
-            linked.copies[written] = _write(connection, written, linked)
-        linked.held_count = linked.row_counts[_table(HeldRow)]
-        linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
+        _finish(connection, linked, derived, targets)
+        if state and not linked.damaged:
+            state.publish(inputs)
+    return linked
+
+
+def _extend(source: str, archive: Archive, inputs: str, since: str) -> Linked | None:
+    """Link the keys that were touched since the last load; None where all must be linked."""
+    linked = Linked(source=source, copies={}, row_counts={})
+    derived = derived_models(source)
+    transforms = transforms_of(source)
+    touched: dict[str, Touched] = {}
+    with duck() as connection, known_state(connection, source, since) as is_known:
+        new = new_segments(connection, source, archive) if is_known else None
+        if new is None:
+            return None
+        connection.execute(empty_table("quarantine", _quarantine_schema()))
+        connection.execute("CREATE TABLE judged_anew (fetch_id VARCHAR)")
+        for model in derived:
+            connection.execute(empty_records(model))
+            make_keys(connection, model)
+        try:
+            for number, (name, segments) in enumerate(sorted(new.items())):
+                if not segments:
+                    continue
+                feed = feeds.get(name)
+                touched[name] = touch(connection, archive, feed, number, segments)
+                for transform in transforms:
+                    if transform.feed == name:
+                        compare(connection, archive, touched[name], transform, derived)
+                        _report(connection, transform, feed, linked)
+        except SegmentCorrupt:
+            # Linking everything says which, and withholds what it must.
+            return None
+        find_held_keys(connection, source, derived)
+        for transform in transforms:
+            collect(connection, archive, transform, touched.get(transform.feed), derived)
+        _choose(connection, source, derived)
+        patch(connection, derived)
+        keep_quarantine(connection, source)
+        _finish(connection, linked, derived, MappingProxyType({}))
+        extend_state(connection, touched.values(), inputs)
+    return linked
+
+
+def _choose(
+    connection: duckdb.DuckDBPyConnection, source: str, derived: list[type[Derived]]
+) -> None:
+    feed_of = {transform.name: transform.feed for transform in transforms_of(source)}
+    for model in derived:
+        choose(connection, model, feed_of)
+
+
+def _finish(
+    connection: duckdb.DuckDBPyConnection,
+    linked: Linked,
+    derived: list[type[Derived]],
+    targets: Targets,
+) -> None:
+    """Hold what must wait, and write everything as files."""
+    find_targets(connection, targets_elsewhere(linked.source), targets)
+    hold(connection, derived, linked.source)
+    reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
+    for written in reports + list(derived):
+        linked.copies[written] = _write(connection, written, linked)
+    linked.held_count = linked.row_counts[_table(HeldRow)]
+    linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
+
+
+def loaded_inputs(source: str) -> str:
+    """What the source's rows were linked from when they were last loaded; empty if not known."""
+    state = SourceState.objects.filter(source=source).first()
+    return state.inputs if state else ""
+
+
+def as_loaded(source: str) -> Linked | None:
+    """The rows of a source as they were last loaded; None where a copy of them is missing."""
+    linked = Linked(source=source, copies={}, row_counts={})
+    for model in derived_models(source):
+        path = present_copy(model)
+        if path is None:
+            return None
+        linked.copies[model] = path
+        linked.row_counts[_table(model)] = pq.read_metadata(path).num_rows
+    linked.held_count = HeldRow.objects.filter(source=source).count()
+    entries = QuarantineEntry.objects.filter(source=source)
+    linked.quarantined_count = entries.count()
+    linked.rejected_count = entries.filter(ordinal__gte=0).count()
     return linked
 
 
@@ -142,6 +253,15 @@ def _collect(
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
             )
+    _report(connection, transform, feed, linked)
+    linked.rejected_count += collect_rejected(connection, transform, reading, derived)
+    linked.measures.append(measure(connection, transform, feed, as_of))
+
+
+def _report(
+    connection: duckdb.DuckDBPyConnection, transform: Transform, feed: feeds.Feed, linked: Linked
+) -> None:
+    """Add the versions that a transform could not read, and those that gave no row any more."""
     connection.execute(
         """
         INSERT INTO quarantine BY NAME
@@ -152,8 +272,6 @@ def _collect(
         """,
         {"transform": transform.name, "source": transform.source, "feed": feed.name},
     )
-    linked.rejected_count += collect_rejected(connection, transform, reading, derived)
-    linked.measures.append(measure(connection, transform, feed, as_of))
     linked.emptied += _emptied(connection, transform)
 
 

@@ -39,6 +39,7 @@ class Part:
     copies: Copies
     fingerprints: Mapping[str, str] | None = None
     limit_exceeded: str = ""
+    inputs: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +67,8 @@ def settle(copies: dict[type[models.Model], Path]) -> set[str]:
     with duck() as duckdb:
         for model, path in copies.items():
             present = present_copy(model)
+            if present == path:
+                continue
             if present and _is_same(duckdb, model, path, present):
                 path.unlink()
                 copies[model] = present
@@ -94,6 +97,7 @@ def load(
     prepare: Callable[[], Iterable[str]] = tuple,
     beside: Iterable[Part] = (),
     limit_exceeded: str = "",
+    inputs: str = "",
     progress: bool = False,
 ) -> Loaded:
     """Make each model's table equal to the rows of its Parquet file; return what changed.
@@ -103,10 +107,15 @@ def load(
     transaction, and returns the tables it made anew. Without `may_delete` no row is removed.
     Sources `beside` are loaded in the same transaction. `limit_exceeded` is noted as the reason
     why a replay loads its quarantine alone; `progress` says on standard error how far it is.
+    `inputs` is what the rows were linked from.
     Raises `LoadFailed`, having changed nothing.
     """
     part = Part(
-        source=source, copies=copies, fingerprints=fingerprints, limit_exceeded=limit_exceeded
+        source=source,
+        copies=copies,
+        fingerprints=fingerprints,
+        limit_exceeded=limit_exceeded,
+        inputs=inputs,
     )
     try:
         with transaction.atomic(), duck() as duckdb, rare_collections():
@@ -182,4 +191,5 @@ def _advance(part: Part, loaded: Loaded) -> None:
     if loaded.changed_count or state.limit_exceeded != part.limit_exceeded:
         state.data_version += 1
     state.limit_exceeded = part.limit_exceeded
+    state.inputs = "" if loaded.withheld_count else part.inputs
     state.save()

@@ -84,6 +84,8 @@ class SourceState(models.Model):
     fingerprints = models.JSONField(default=dict)
     """Transform name to fingerprint."""
     replayed_at = models.DateTimeField()
+    inputs = models.CharField(max_length=64, blank=True)
+    """What its rows were linked from (`reshape.inputs`); empty where that is to be found anew."""
     limit_exceeded = models.TextField(blank=True)
     """Why the last replay was not loaded: which feed has more in quarantine than its limit allows.
 

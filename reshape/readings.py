@@ -1,5 +1,6 @@
 """Readings: which record files say what a transform has read, and what it made of each version."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -31,11 +32,15 @@ class Reading:
         return record_files(folder, self.label, self.names)
 
 
-def present_reading(transform: Transform, archive: Archive) -> Reading:
-    """What the present code of a transform has parsed of the archive's segments."""
+def present_reading(
+    transform: Transform, archive: Archive, within: Sequence[str] | None = None
+) -> Reading:
+    """What the present code of a transform has parsed of the archive's segments, or of those
+    `within`."""
     label = label_of(transform)
-    segments = [segment.name for segment in archive.segments(transform.feed)]
-    return Reading(label=label, names=(*segments, *borrowed_names(label)))
+    if within is None:
+        within = [segment.name for segment in archive.segments(transform.feed)]
+    return Reading(label=label, names=(*within, *borrowed_names(label)))
 
 
 def borrowed_names(label: str) -> list[str]:
@@ -48,23 +53,26 @@ def find_outcomes(
     transform: Transform,
     archive: Archive,
     reading: Reading | None = None,
+    *,
+    within: Sequence[str] | None = None,
 ) -> Reading:
     """Make the table `outcomes`: what the transform made of each version (`find_versions`).
 
     Without a `reading` that of the present code counts, and borrowed versions that it lacks are
-    parsed. Returns the reading.
+    parsed. Where only segments `within` can hold the versions, no others are read. Returns the
+    reading.
     """
     if reading:
         read_outcomes(connection, reading)
         return reading
-    reading = present_reading(transform, archive)
+    reading = present_reading(transform, archive, within)
     read_outcomes(connection, reading)
     if borrowed := borrowed_versions(connection):
         for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
             some = borrowed[start : start + _BORROWED_AT_ONCE]
             payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
             parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
-        reading = present_reading(transform, archive)
+        reading = present_reading(transform, archive, within)
         read_outcomes(connection, reading)
     return reading
 
@@ -80,6 +88,7 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
         connection.execute(
             # Of two outcomes, as a retry cut short leaves them, the one that was read counts.
             "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files) "
+            "WHERE fetch_id IN (SELECT fetch_id FROM sightings WHERE is_start) "
             "ORDER BY fetch_id, error IS NOT NULL",
             {"files": [str(path) for path in files]},
         )

@@ -23,8 +23,9 @@ from .difference import SAMPLE_SIZE, Comparison, Difference, live_rows
 from .errors import LimitExceeded, NothingToReplay
 from .fingerprint import fingerprint
 from .holding import Targets
+from .inputs import inputs_of
 from .limits import advice
-from .link import Linked, link
+from .link import Linked, as_loaded, link, loaded_inputs
 from .load import load
 from .models import QuarantineEntry
 from .parse import Parsed, parse_segments, payloads_to_parse
@@ -41,6 +42,8 @@ class Derivation:
     parsed: Parsed
     linked: Linked
     fingerprints: dict[str, str]
+    inputs: str = ""
+    """What the rows were linked from (`reshape.inputs`), for those that are about to be loaded."""
 
     @property
     def damaged(self) -> list[str]:
@@ -55,22 +58,37 @@ def derive(
     as_of: datetime | None = None,
     progress: bool = False,
     targets: Targets = MappingProxyType({}),
+    for_load: bool = False,
+    anew: bool = True,
 ) -> Derivation:
     """Parse what is new to the source's transforms, and link. Raises `NothingToReplay`.
 
     `targets` are rows of other sources that are about to be loaded, for links into them.
+    `for_load` says that the result is about to be loaded: what is learned is kept. Unless `anew`,
+    it builds upon the last load, whose rows are taken to be in their tables.
     """
     transforms = known_transforms(source)
     # A compaction between two steps must not change which segments they speak of.
     archive = archive.pinned()
+    inputs = inputs_of(source, archive) if for_load and as_of is None and not targets else ""
+    since = "" if anew or not inputs else loaded_inputs(source)
+    if since and since == inputs and (unchanged := as_loaded(source)):
+        return Derivation(
+            parsed=Parsed(), linked=unchanged, fingerprints=_fingerprints(source), inputs=inputs
+        )
     total = payloads_to_parse(transforms, archive)
     with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:
         parsed = parse_segments(transforms, archive, advance=shown.advance)
     return Derivation(
         parsed=parsed,
-        linked=link(source, archive, as_of=as_of, targets=targets),
-        fingerprints={transform.name: fingerprint(transform) for transform in transforms},
+        linked=link(source, archive, as_of=as_of, targets=targets, inputs=inputs, since=since),
+        fingerprints=_fingerprints(source),
+        inputs="" if parsed.damaged else inputs,
     )
+
+
+def _fingerprints(source: str) -> dict[str, str]:
+    return {transform.name: fingerprint(transform) for transform in transforms_of(source)}
 
 
 def known_transforms(source: str) -> list[Transform]:

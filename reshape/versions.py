@@ -120,6 +120,11 @@ def find_versions(
     connection.register("captures_arrow", captures)
     connection.execute("CREATE OR REPLACE TEMP TABLE captures AS SELECT * FROM captures_arrow")
     connection.unregister("captures_arrow")
+    find_sightings(connection, as_of)
+
+
+def find_sightings(connection: duckdb.DuckDBPyConnection, as_of: datetime | None) -> None:
+    """Make `sightings` of `captures`; see `find_versions`."""
     connection.execute(_SIGHTINGS, {"as_of": as_of or FOREVER})
 
 

@@ -186,7 +186,8 @@ class Command(BaseCommand):
         problem: ReshapeError | None = None
         for source in sorted({name.partition(".")[0] for name in chosen if name in known}):
             try:
-                refresh(source)
+                # What is retried is of the same code and the same segments.
+                refresh(source, anew=True)
             except ReshapeError as error:
                 problem = error
         still = sum(len(_still_there(name) & chosen[name]) for name in chosen)

@@ -1,0 +1,332 @@
+"""An incremental link: only the natural keys that new payloads touch are linked again.
+
+    new segments → the requests they fetch → versions of these requests that are new, gone, or
+    current no more → the natural keys their records mention → all records of these keys
+
+What link makes of those keys takes their place among the rows as they were last loaded; then
+holding judges all rows, as ever. The result equals that of linking everything: a request's
+versions depend on its own fetches alone, and a key's row on its own records.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from django.db import connection as database
+from django.db import models
+
+from raw_store import feeds
+from raw_store.archive import Archive
+from raw_store.captures import Captures, complete_runs
+from raw_store.models import Segment
+
+from .columns import columns_of
+from .copies import present_copy
+from .link_state import COMPACTED, STARTS, captures_of, note, starts_of
+from .lists import list_fields
+from .merging import record_columns
+from .models import Derived, HeldRow, QuarantineEntry, derived_models
+from .readings import find_outcomes, present_reading
+from .registry import Transform, transforms_of
+from .sql import duck_type, empty_table, quoted, quoted_name
+from .tables import Scope, read_table
+from .versions import find_current, find_sightings
+
+
+def can_extend(source: str) -> bool:
+    """Whether the source's rows can be linked key by key.
+
+    Not where a row may bring rows of another table (many-to-many lists), nor where what counts is
+    judged over everything (rows in quarantine, quarantine limits), nor without the present copies.
+    """
+    derived = derived_models(source)
+    return (
+        not any(list_fields(model) for model in derived)
+        and all(
+            each.bad_rows == "payload" and feeds.get(each.feed).quarantine_limit is None
+            for each in transforms_of(source)
+        )
+        and all(present_copy(model) for model in derived)
+    )
+
+
+@dataclass(slots=True)
+class Touched:
+    """What the new segments of one feed touch; the tables are numbered by it."""
+
+    feed: str
+    number: int
+    segments: list[Segment]
+    """The new ones."""
+    complete_runs: set[str]
+    """Those that the new segments say are complete."""
+    transforms: list[Transform] = field(default_factory=list)
+
+    @property
+    def captures(self) -> str:
+        """The new fetches, compacted."""
+        return f"new_captures_{self.number}"
+
+    @property
+    def requests(self) -> str:
+        """The requests whose versions are found anew."""
+        return f"requests_{self.number}"
+
+    def starts(self, transform: Transform) -> str:
+        """The versions of these requests."""
+        return f"new_starts_{self.number}_{self.transforms.index(transform)}"
+
+
+def new_segments(
+    connection: duckdb.DuckDBPyConnection, source: str, archive: Archive
+) -> dict[str, list[Segment]] | None:
+    """Feed → the segments that the state does not know; None where one that it knows is gone."""
+    known: dict[str, set[str]] = {}
+    for feed, name in connection.execute("SELECT feed, name FROM state.segments").fetchall():
+        known.setdefault(feed, set()).add(name)
+    found = {}
+    for feed in sorted({transform.feed for transform in transforms_of(source)}):
+        segments = archive.segments(feed)
+        if known.get(feed, set()) - {segment.name for segment in segments}:
+            return None
+        found[feed] = [each for each in segments if each.name not in known.get(feed, ())]
+    return found
+
+
+def touch(
+    connection: duckdb.DuckDBPyConnection,
+    archive: Archive,
+    feed: feeds.Feed,
+    number: int,
+    segments: list[Segment],
+) -> Touched:
+    """Find what new segments touch: makes `captures` and `sightings` of the requests they fetch.
+
+    Raises `SegmentCorrupt`.
+    """
+    new = Captures(archive.url).table(segments, None)
+    touched = Touched(feed.name, number, segments, _complete_runs(segments, new))
+    state = captures_of(feed.name)
+    connection.register("archived", new)
+    connection.execute(
+        f"""
+        CREATE TABLE {touched.captures} AS
+        SELECT * FROM ({COMPACTED.format(captures="archived")})
+        WHERE fetch_id NOT IN (SELECT fetch_id FROM {state})
+        """
+    )
+    connection.unregister("archived")
+    # Which requests a complete run lists bears on all of them.
+    every = f"SELECT request FROM {touched.captures}"
+    if feed.current == "run":
+        every += f" UNION ALL SELECT request FROM {state}"
+    connection.execute(f"CREATE TABLE {touched.requests} AS SELECT DISTINCT * FROM ({every})")
+    complete = sorted(touched.complete_runs)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE captures AS
+        WITH every AS (SELECT * FROM {state} UNION ALL SELECT * FROM {touched.captures}),
+        complete AS (
+            SELECT run_id FROM state.complete_runs WHERE feed = $feed
+            UNION SELECT unnest($complete)::UUID
+        )
+        SELECT
+            fetch_id::VARCHAR AS fetch_id, request::VARCHAR AS request_key,
+            run_id::VARCHAR AS run_id, fetched_at, sequence, status,
+            CASE WHEN NOT is_whole THEN 'failed' END AS error, NULL::VARCHAR AS truncated,
+            body_digest::VARCHAR AS body_digest, payload_id::VARCHAR AS payload_id, has_body,
+            NULL::VARCHAR AS url, segment,
+            run_id IN (SELECT run_id FROM complete) AS run_is_complete
+        FROM every SEMI JOIN {touched.requests} USING (request)
+        """,
+        {"feed": feed.name, "complete": complete},
+    )
+    find_sightings(connection, None)
+    connection.execute("INSERT INTO judged_anew SELECT fetch_id FROM captures")
+    return touched
+
+
+def compare(
+    connection: duckdb.DuckDBPyConnection,
+    archive: Archive,
+    touched: Touched,
+    transform: Transform,
+    derived: Collection[type[Derived]],
+) -> None:
+    """Find the versions that changed for a transform, and add the keys that their records mention
+    to `keys_TABLE`. Makes `outcomes` and `current` of the touched requests."""
+    touched.transforms.append(transform)
+    feed = feeds.get(touched.feed)
+    find_outcomes(connection, transform, archive, within=_segments_of(connection, "captures"))
+    find_current(connection, feed, None)
+    starts = touched.starts(transform)
+    columns = "fetch_id, fetched_at, sequence, is_current"
+    connection.execute(f"CREATE TABLE {starts} AS {STARTS.format(request='request_key::UHUGEINT')}")
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed AS
+        WITH old AS (
+            SELECT {columns} FROM {starts_of(transform.name)} SEMI JOIN {touched.requests}
+                USING (request)
+        ),
+        new AS (SELECT {columns} FROM {starts})
+        SELECT DISTINCT fetch_id::VARCHAR AS fetch_id
+        FROM ((FROM old EXCEPT FROM new) UNION ALL (FROM new EXCEPT FROM old))
+        """
+    )
+    within = _segments_of(connection, "captures SEMI JOIN changed USING (fetch_id)")
+    reading = present_reading(transform, archive, within)
+    for model in derived:
+        if files := reading.files(model._meta.db_table):
+            key = _listed(columns_of(model).key)
+            connection.execute(
+                f"""
+                INSERT INTO {keys_of(model)}
+                SELECT DISTINCT {key} FROM read_parquet($files) SEMI JOIN changed USING (fetch_id)
+                """,
+                {"files": [str(path) for path in files]},
+            )
+
+
+def find_held_keys(
+    connection: duckdb.DuckDBPyConnection, source: str, derived: Iterable[type[Derived]]
+) -> None:
+    """Add the keys of the rows that wait: what they wait for may be there now."""
+    by_label = {model._meta.label: model for model in derived}
+    held: dict[str, list[list[str]]] = {}
+    rows = HeldRow.objects.filter(source=source).values_list("model", "key").distinct()
+    for label, key in rows.iterator():
+        held.setdefault(label, []).append(orjson.loads(key))
+    for label, keys in held.items():
+        columns = columns_of(by_label[label])
+        texts = pa.table(
+            {name: [key[place] for key in keys] for place, name in enumerate(columns.key)}
+        )
+        connection.register("held_keys", texts)
+        typed = ", ".join(
+            f"{quoted_name(name)}::{duck_type(columns.schema.field(name).type)}"
+            for name in columns.key
+        )
+        connection.execute(f"INSERT INTO {keys_of(by_label[label])} SELECT {typed} FROM held_keys")
+        connection.unregister("held_keys")
+
+
+def collect(
+    connection: duckdb.DuckDBPyConnection,
+    archive: Archive,
+    transform: Transform,
+    touched: Touched | None,
+    derived: Iterable[type[Derived]],
+) -> None:
+    """Fill `records_TABLE` with what a transform says about the keys in `keys_TABLE`."""
+    starts = f"SELECT fetch_id, fetched_at, sequence, is_current FROM {starts_of(transform.name)}"
+    if touched:
+        starts += f" ANTI JOIN {touched.requests} USING (request)"
+        starts += f""" UNION ALL
+            SELECT fetch_id, fetched_at, sequence, is_current FROM {touched.starts(transform)}"""
+    reading = present_reading(transform, archive)
+    for model in derived:
+        files = reading.files(model._meta.db_table)
+        if not files or not _count(connection, keys_of(model)):
+            continue
+        columns = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
+        connection.execute(
+            f"""
+            INSERT INTO records_{model._meta.db_table}
+            SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
+                   s.is_current
+            FROM (
+                SELECT * FROM read_parquet($files)
+                SEMI JOIN {keys_of(model)} USING ({_listed(columns_of(model).key)})
+            ) AS r
+            JOIN ({starts}) AS s ON s.fetch_id = r.fetch_id::UUID
+            """,
+            {"transform": transform.name, "files": [str(path) for path in files]},
+        )
+
+
+def patch(connection: duckdb.DuckDBPyConnection, derived: Iterable[type[Derived]]) -> None:
+    """Add the rows of all other keys to `linked_TABLE`, as they were last loaded."""
+    for model in derived:
+        path = present_copy(model)
+        assert path is not None, f"{model._meta.label} has no copy; see can_extend"
+        connection.execute(
+            f"""
+            INSERT INTO linked_{model._meta.db_table} BY NAME
+            SELECT * FROM read_parquet({quoted(str(path))})
+            ANTI JOIN {keys_of(model)} USING ({_listed(columns_of(model).key)})
+            """
+        )
+
+
+def keep_quarantine(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Add to `quarantine` the entries of fetches that were not judged anew."""
+    schema = columns_of(QuarantineEntry).schema
+    names = _listed(schema.names)
+    for batch in read_table(database, QuarantineEntry, Scope(column="source", value=source)):
+        connection.register("batch", batch)
+        connection.execute(
+            f"""
+            INSERT INTO quarantine BY NAME
+            SELECT {names} FROM batch ANTI JOIN judged_anew USING (fetch_id)
+            """
+        )
+        connection.unregister("batch")
+
+
+def extend_state(
+    connection: duckdb.DuckDBPyConnection, every: Iterable[Touched], inputs: str
+) -> None:
+    """Write what was learned into the state, in one transaction."""
+    connection.execute("BEGIN")
+    for touched in every:
+        connection.execute(
+            f"INSERT INTO {captures_of(touched.feed)} SELECT * FROM {touched.captures}"
+        )
+        for transform in touched.transforms:
+            table = starts_of(transform.name)
+            connection.execute(
+                f"DELETE FROM {table} WHERE request IN (SELECT request FROM {touched.requests})"
+            )
+            connection.execute(f"INSERT INTO {table} SELECT * FROM {touched.starts(transform)}")
+        names = [segment.name for segment in touched.segments]
+        note(connection, "state", touched.feed, names, touched.complete_runs)
+    connection.execute("UPDATE state.about SET inputs = ?", [inputs])
+    connection.execute("COMMIT")
+
+
+def make_keys(connection: duckdb.DuckDBPyConnection, model: type[Derived]) -> None:
+    """Make an empty `keys_TABLE`."""
+    columns = columns_of(model)
+    schema = pa.schema([columns.schema.field(name) for name in columns.key])
+    connection.execute(empty_table(keys_of(model), schema))
+
+
+def keys_of(model: type[models.Model]) -> str:
+    """The name of a model's table of keys to be linked again. A key may be there twice."""
+    return f"keys_{model._meta.db_table}"
+
+
+def _complete_runs(segments: Iterable[Segment], captures: pa.Table) -> set[str]:
+    found: set[str] = set()
+    for segment in segments:
+        of_segment = captures.filter(pc.equal(captures["segment"], segment.name))
+        found |= complete_runs(segment, of_segment["run_id"])
+    return found
+
+
+def _segments_of(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    rows = connection.execute(f"SELECT DISTINCT segment FROM {relation} ORDER BY 1").fetchall()
+    return [segment for (segment,) in rows]
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+    return int(count)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(quoted_name(name) for name in names)

@@ -1,0 +1,165 @@
+"""The state of a link: what it learned of a source's fetches, kept for the next one.
+
+    records/_links/SOURCE.duckdb
+
+    about            one row: the inputs (`reshape.inputs`) that all of it was learned from
+    segments         feed, name
+    complete_runs    feed, run_id
+    "captures FEED"  every fetch of the feed: what judges it
+    "starts NAME"    per transform, every version that has a body, and whether it is current
+
+It says nothing that the archive does not: where it is missing, cannot be opened or is of other
+inputs, a link learns everything anew. Requests and digests are known by 128 bits of MD5: here
+they are only compared with one another.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+from django.conf import settings
+
+from raw_store.captures import complete_runs
+from raw_store.models import Segment
+
+from .sql import quoted, quoted_name
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "_links"
+
+_CAPTURES = """
+    fetch_id UUID, request UHUGEINT, run_id UUID, fetched_at TIMESTAMPTZ, sequence BIGINT,
+    status SMALLINT, is_whole BOOLEAN, body_digest UHUGEINT, payload_id UUID, has_body BOOLEAN,
+    segment VARCHAR
+"""
+_STARTS = """
+    fetch_id UUID, request UHUGEINT, fetched_at TIMESTAMPTZ, sequence BIGINT, is_current BOOLEAN
+"""
+
+# From captures as the archive gives them.
+COMPACTED = """
+    SELECT
+        fetch_id::UUID AS fetch_id, md5_number(request_key) AS request, run_id::UUID AS run_id,
+        fetched_at, sequence, status, error IS NULL AND truncated IS NULL AS is_whole,
+        md5_number(body_digest) AS body_digest, payload_id::UUID AS payload_id, has_body, segment
+    FROM {captures}
+"""
+
+# From `sightings` and `current`.
+STARTS = """
+    SELECT
+        fetch_id::UUID AS fetch_id, {request} AS request, fetched_at, sequence,
+        fetch_id IN (SELECT fetch_id FROM current) AS is_current
+    FROM sightings
+    WHERE is_start AND payload_id IS NOT NULL
+"""
+
+
+def captures_of(feed: str, database: str = "state") -> str:
+    """The name of a feed's table of captures."""
+    return f"{database}.{quoted_name(f'captures {feed}')}"
+
+
+def starts_of(transform: str, database: str = "state") -> str:
+    """The name of a transform's table of versions."""
+    return f"{database}.{quoted_name(f'starts {transform}')}"
+
+
+@contextmanager
+def new_state(connection: duckdb.DuckDBPyConnection, source: str) -> Iterator["NewState"]:
+    """A state in the making, beside the one there is, which stays unless this one is published."""
+    state = NewState(connection, source)
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+class NewState:
+    """See `new_state`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
+        self._connection = connection
+        self._path = state_path(source)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = self._path.with_name(f".{source}.{uuid4().hex}.tmp")
+        connection.execute(f"ATTACH {quoted(str(self._temporary))} AS fresh")
+        connection.execute("CREATE TABLE fresh.about (inputs VARCHAR)")
+        connection.execute("CREATE TABLE fresh.segments (feed VARCHAR, name VARCHAR)")
+        connection.execute("CREATE TABLE fresh.complete_runs (feed VARCHAR, run_id UUID)")
+
+    def learn_feed(self, feed: str, segments: Collection[Segment]) -> None:
+        """Keep the captures of a feed, as `find_versions` leaves them."""
+        table = captures_of(feed, "fresh")
+        self._connection.execute(f"CREATE TABLE {table} ({_CAPTURES})")
+        self._connection.execute(f"INSERT INTO {table} {COMPACTED.format(captures='captures')}")
+        # A run may be known to be complete before all its rows are indexed.
+        complete = {run for segment in segments for run in complete_runs(segment, None)}
+        rows = self._connection.execute(
+            "SELECT DISTINCT run_id FROM captures WHERE run_is_complete"
+        ).fetchall()
+        complete |= {run for (run,) in rows}
+        note(self._connection, "fresh", feed, [segment.name for segment in segments], complete)
+
+    def learn_transform(self, transform: str) -> None:
+        """Keep a transform's versions, as `find_current` leaves them."""
+        table = starts_of(transform, "fresh")
+        self._connection.execute(f"CREATE TABLE {table} ({_STARTS})")
+        starts = STARTS.format(request="md5_number(request_key)")
+        self._connection.execute(f"INSERT INTO {table} {starts}")
+
+    def publish(self, inputs: str) -> None:
+        """Make it the source's state."""
+        self._connection.execute("INSERT INTO fresh.about VALUES (?)", [inputs])
+        self._connection.execute("DETACH fresh")
+        self._temporary.replace(self._path)
+
+    def close(self) -> None:
+        """Leave nothing behind of what was not published."""
+        self._connection.execute("DETACH DATABASE IF EXISTS fresh")
+        self._temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def known_state(connection: duckdb.DuckDBPyConnection, source: str, inputs: str) -> Iterator[bool]:
+    """Attach the source's state as `state`; whether there is one, learned from these inputs."""
+    path = state_path(source)
+    try:
+        if not inputs or not path.exists():
+            yield False
+            return
+        try:
+            connection.execute(f"ATTACH {quoted(str(path))} AS state")
+            about = connection.execute("SELECT inputs FROM state.about").fetchall()
+        except duckdb.Error as error:
+            # Another process may hold it, for a replay that changes nothing.
+            logger.info("link state not used source=%s error=%s", source, error)
+            yield False
+            return
+        yield about == [(inputs,)]
+    finally:
+        connection.execute("DETACH DATABASE IF EXISTS state")
+
+
+def note(
+    connection: duckdb.DuckDBPyConnection,
+    database: str,
+    feed: str,
+    segments: Iterable[str],
+    complete: Iterable[str],
+) -> None:
+    """Write down which segments of a feed are learned, and which runs they say are complete."""
+    for table, values in (("segments", segments), ("complete_runs", complete)):
+        connection.execute(
+            f"INSERT INTO {database}.{table} SELECT $feed, unnest($values)",
+            {"feed": feed, "values": sorted(values)},
+        )
+
+
+def state_path(source: str) -> Path:
+    """Where a source's state lies."""
+    return Path(settings.RECORDS_DIR) / FOLDER / f"{source}.duckdb"
