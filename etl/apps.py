@@ -11,11 +11,13 @@ class EtlConfig(AppConfig):
 
     def ready(self) -> None:
         from raw_store import followers
+        from reshape.sql_discovery import find_sql_transforms
 
         from . import checks
         from .erasing import Derived
 
         autodiscover_modules("extract")
         autodiscover_modules("transform")
+        find_sql_transforms()
         followers.register_renewer(Derived())
         register(checks.check_replay_settings)

@@ -23,13 +23,14 @@ from django.conf import settings
 from django.db import transaction
 
 from . import followers, index
+from .digests import iter_digests
 from .durability import hidden_name, hide_file
 from .errors import ArchiveError, SegmentCorrupt
 from .files import delete_file
 from .locks import exclusive
 from .models import LatestVersion, ReplacedSegment, Segment
 from .regrouping import TARGET_BYTES, TARGET_ROWS, Advance, Changes, regroup
-from .segments import SegmentInfo, iter_digests, iter_tables
+from .segments import SegmentInfo, iter_tables
 
 logger = logging.getLogger(__name__)
 

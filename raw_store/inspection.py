@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .digests import column_digests
 from .errors import SegmentCorrupt
 from .segments import (
     FORMAT_VERSION,
     SegmentInfo,
-    column_digests,
     iter_tables,
     opened,
     read_group,

@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.db import connection
 
+from .digests import column_digests
 from .durability import is_local, open_folder
 from .errors import SegmentCorrupt
 from .files import list_files
 from .segments import (
-    column_digests,
     large_columns,
     opened,
     read_group,

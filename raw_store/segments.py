@@ -5,7 +5,6 @@ written under a temporary name and renamed when complete, so a reader sees all o
 it or none of it. Nothing here needs Django: worker processes read segments with it.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,8 @@ import zstandard
 
 from .durability import is_local, open_folder, open_input
 from .errors import SegmentCorrupt
-from .page_reader import AT_ONCE, iter_values, stream_value
-from .payload import Payload, digest
+from .page_reader import AT_ONCE, stream_value
+from .payload import Payload
 from .read_ahead import ReadAhead
 from .rows import METADATA_COLUMNS, SCHEMA, to_payloads, with_body
 from .spool import Spool
@@ -35,7 +34,8 @@ SPOOLED_FROM = 64 * 1024 * 1024
 """Bytes. A body of this size has a row group of its own, and can be read piece by piece."""
 
 METADATA_PREFIX = "rootcellar."
-_UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
+UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
+"""What reading a damaged or missing segment raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,8 @@ def read_segment(url: str, path: str, columns: list[str] | None = None) -> pa.Ta
     with opened(url, path) as file:
         try:
             return file.read(columns=columns)
-        except _UNREADABLE as error:
-            raise _corrupt(path, error) from error
+        except UNREADABLE as error:
+            raise corrupt(path, error) from error
 
 
 def iter_tables(url: str, path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -119,8 +119,8 @@ def iter_payloads(
                 )
             for group in range(file.num_row_groups):
                 yield from _payloads_of(url, path, file, group, ahead, spool)
-        except (*_UNREADABLE, zstandard.ZstdError) as error:
-            raise _corrupt(path, error) from error
+        except (*UNREADABLE, zstandard.ZstdError) as error:
+            raise corrupt(path, error) from error
         finally:
             if ahead:
                 ahead.close()
@@ -128,7 +128,7 @@ def iter_payloads(
 
 def _body_chunk(file: pq.ParquetFile, group: int) -> Any:
     described = file.metadata.row_group(group)
-    return described.column(_leaf(described, "body"))
+    return described.column(leaf(described, "body"))
 
 
 def _payloads_of(
@@ -179,68 +179,12 @@ def _in_pieces(table: pa.Table) -> Iterator[Payload]:
         yield from to_payloads(table.slice(start, _PIECE))
 
 
-def iter_digests(url: str, path: str) -> Iterator[tuple[str, bool, str | None, str | None]]:
-    """Per row: fetch id, whether it holds its body, the digest recorded, the digest computed.
-
-    Bodies are read one by one, in little memory. For segments whose bodies this program's own
-    pages hold. Raises `SegmentCorrupt`.
-    """
-    with opened(url, path) as file:
-        for group in range(file.num_row_groups):
-            rows = read_group(file, path, group, ["fetch_id", "payload_id", "body_digest"])
-            for fetch_id, holder, said, found in zip(
-                *(rows[name].to_pylist() for name in ("fetch_id", "payload_id", "body_digest")),
-                column_digests(url, path, file, group, "body"),
-                strict=True,
-            ):
-                yield fetch_id, holder == fetch_id, said, found and found[0]
-
-
-def column_digests(
-    url: str, path: str, file: pq.ParquetFile, group: int, name: str
-) -> Iterator[tuple[str, int] | None]:
-    """SHA-256 (hex) and size of each body in a row group's column, one in memory at a time.
-
-    None for a row without one. Raises `SegmentCorrupt`.
-    """
-    described = file.metadata.row_group(group)
-    chunk = described.column(_leaf(described, name))
-    try:
-        if not stored_columns(file, group, [name]):
-            yield from [None] * described.num_rows
-        elif chunk.total_uncompressed_size >= SPOOLED_FROM and described.num_rows == 1:
-            digested, size = hashlib.sha256(), 0
-            for piece in stream_chunk(url, path, chunk):
-                digested.update(piece)
-                size += len(piece)
-            yield digested.hexdigest(), size
-        elif (found := _page_digests(url, path, chunk)) and len(found) == described.num_rows:
-            yield from found
-        else:
-            for value in read_group(file, path, group, [name])[name]:
-                body = value.as_buffer()
-                yield None if body is None else (digest(body), len(body))
-    except (*_UNREADABLE, zstandard.ZstdError) as error:
-        raise _corrupt(path, error) from error
-
-
-def _page_digests(url: str, path: str, chunk: Any) -> list[tuple[str, int] | None] | None:
-    """Those of the first page, read body by body; None where it is not one of this program's."""
-    try:
-        with open_input(url, path) as raw:
-            bodies = iter_values(raw, chunk)
-            return [None if body is None else (digest(body), len(body)) for body in bodies]
-    except (ValueError, zstandard.ZstdError):
-        # Another program's page, or a damaged one: pyarrow reads the one and refuses the other.
-        return None
-
-
 def stored_columns(file: pq.ParquetFile, group: int, names: Iterable[str]) -> list[str]:
     """Those of the columns in which some row of the group has a value, as the statistics say."""
     described = file.metadata.row_group(group)
     found = []
     for name in names:
-        chunk = described.column(_leaf(described, name))
+        chunk = described.column(leaf(described, name))
         nulls = chunk.statistics.null_count if chunk.statistics else None
         if nulls != described.num_rows:
             found.append(name)
@@ -258,17 +202,17 @@ def large_columns(file: pq.ParquetFile, group: int) -> dict[str, Any]:
     if described.num_rows != 1 or described.total_byte_size < SPOOLED_FROM:
         return {}
     names = file.schema_arrow.names
-    chunks = {name: described.column(_leaf(described, name)) for name in _SPOOLED if name in names}
+    chunks = {name: described.column(leaf(described, name)) for name in _SPOOLED if name in names}
     return {n: c for n, c in chunks.items() if c.total_uncompressed_size >= SPOOLED_FROM}
 
 
 def body_bytes(file: pq.ParquetFile, group: int, name: str) -> int:
     """The bytes that the bodies of a column take up in a row group, before compression."""
     described = file.metadata.row_group(group)
-    return int(described.column(_leaf(described, name)).total_uncompressed_size)
+    return int(described.column(leaf(described, name)).total_uncompressed_size)
 
 
-def _leaf(described: Any, name: str) -> int:
+def leaf(described: Any, name: str) -> int:
     """Which column chunk of a row group holds a column that is not nested."""
     return next(
         index
@@ -282,8 +226,8 @@ def stream_chunk(url: str, path: str, chunk: Any) -> Iterator[bytes]:
     try:
         with open_input(url, path) as file:
             yield from stream_value(file, chunk)
-    except (*_UNREADABLE, zstandard.ZstdError) as error:
-        raise _corrupt(path, error) from error
+    except (*UNREADABLE, zstandard.ZstdError) as error:
+        raise corrupt(path, error) from error
 
 
 def iter_readable(url: str, path: str, groups: Iterable[int] | None = None) -> Iterator[Payload]:
@@ -291,12 +235,24 @@ def iter_readable(url: str, path: str, groups: Iterable[int] | None = None) -> I
 
     With `groups`, those of these row groups alone.
     """
+    for table in iter_readable_tables(url, path, groups=groups):
+        yield from _in_pieces(table)
+
+
+def iter_readable_tables(
+    url: str,
+    path: str,
+    columns: list[str] | None = None,
+    groups: Iterable[int] | None = None,
+) -> Iterator[pa.Table]:
+    """What `iter_readable` reads, as a table per row group; of `columns` alone if given."""
+    judged = [*_JUDGED, "fetch_id", "payload_id"]
+    wanted_columns = None if columns is None else [*dict.fromkeys([*columns, *judged])]
     with opened(url, path) as file:
         for group in range(file.num_row_groups) if groups is None else groups:
-            table = read_group(file, path, group, None)
-            light = table.select([*_JUDGED, "fetch_id", "payload_id"])
-            wanted = [_is_readable(row) for row in light.to_pylist()]
-            yield from _in_pieces(table if all(wanted) else table.filter(pa.array(wanted)))
+            table = read_group(file, path, group, wanted_columns)
+            wanted = [_is_readable(row) for row in table.select(judged).to_pylist()]
+            yield table if all(wanted) else table.filter(pa.array(wanted))
 
 
 def read_rows(
@@ -347,8 +303,8 @@ class opened:
             is_ours = f"{METADATA_PREFIX}name".encode() in (self._file.metadata.metadata or {})
             if is_ours and self._footer is None:
                 _check_columns(self._file.schema_arrow)
-        except _UNREADABLE as error:
-            raise _corrupt(self._path, error) from error
+        except UNREADABLE as error:
+            raise corrupt(self._path, error) from error
         return self._file
 
     def __exit__(self, *_: object) -> None:
@@ -374,8 +330,8 @@ def read_group(
     """One row group of an open segment. Raises `SegmentCorrupt`."""
     try:
         return file.read_row_group(group, columns=columns, use_threads=use_threads)
-    except _UNREADABLE as error:
-        raise _corrupt(path, error) from error
+    except UNREADABLE as error:
+        raise corrupt(path, error) from error
 
 
 def _groups_spanning(file: pq.ParquetFile, first: str, last: str) -> list[int]:
@@ -429,7 +385,8 @@ def _info(file: pq.ParquetFile, path: str, size: int) -> SegmentInfo:
         ) from error
 
 
-def _corrupt(path: str, error: Exception) -> SegmentCorrupt:
+def corrupt(path: str, error: Exception) -> SegmentCorrupt:
+    """The error that says of a segment what is wrong with it, and what to do."""
     if isinstance(error, FileNotFoundError):
         what = "is missing"
     else:

@@ -8,7 +8,7 @@ class ReshapeConfig(AppConfig):
     def ready(self) -> None:
         from raw_store import followers
 
-        from .checks import check_derived_models, check_transforms
+        from .checks import check_derived_models, check_sql_transforms, check_transforms
         from .merge_checks import check_links_between_sources
         from .regrouping import RecordFiles
 
@@ -16,3 +16,4 @@ class ReshapeConfig(AppConfig):
         checks.register(check_derived_models)
         checks.register(check_transforms)
         checks.register(check_links_between_sources)
+        checks.register(check_sql_transforms)

@@ -15,6 +15,7 @@ from .columns import FieldUnsupported, columns_of
 from .merge_checks import check_lists, check_merging
 from .models import Derived, derived_models
 from .registry import all_transforms
+from .sql_discovery import problems
 
 _PURE_DEFAULTS = (dict, list, str, int, float, bool)
 
@@ -47,6 +48,11 @@ def check_transforms(**_: Any) -> list[checks.CheckMessage]:
         for transform in all_transforms()
         if transform.feed not in known
     ]
+
+
+def check_sql_transforms(**_: Any) -> list[checks.CheckMessage]:
+    """reshape.E009: every SQL file below a source's `transforms` is a transform."""
+    return [checks.Error(str(problem), id="reshape.E009") for problem in problems()]
 
 
 def _check_model(model: type[Derived]) -> Iterator[checks.CheckMessage]:

@@ -15,6 +15,10 @@ class RowInvalid(ReshapeError):
         self.value = value
 
 
+class TransformInvalid(ReshapeError):
+    """A transform's SQL file is not what such a file must be."""
+
+
 class NothingToReplay(ReshapeError):
     """The source has no transform."""
 

@@ -21,6 +21,7 @@ from django.db import models
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.payload import Payload, digest
+from raw_store.rows import to_table
 from raw_store.segments import iter_readable
 
 from . import slices
@@ -42,6 +43,7 @@ from .records import (
 )
 from .registry import Transform
 from .rejected import known_key, line_of, whole_payload
+from .sql_parse import is_sql, parse_in_sql, parse_tables
 from .tasks import Task, segments_to_parse, task_of, tasks_of
 from .tasks import label_of as label_of
 
@@ -127,7 +129,9 @@ def parse_payloads(
     payloads = list(payloads)
     name = digest((attempt + "".join(sorted(str(p.fetch_id) for p in payloads))).encode())
     with guarding(), RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
-        for payload in payloads:
+        if is_sql(transform):
+            parse_tables(transform, [to_table([payload]) for payload in payloads], writer)
+        for payload in () if is_sql(transform) else payloads:
             _transform_one(transform, payload, writer)
         _write_gathered(transform, writer)
     return Parsed(
@@ -155,12 +159,19 @@ def parse_segment(task: Task) -> Parsed:
                 stack.enter_context(RecordWriter(label, name, root=root)) for label in labels
             ]
             groups = piece.groups if piece else None
-            for payload in iter_readable(task.archive_url, task.path, groups):
-                count += 1
-                for transform, writer in zip(task.transforms, writers, strict=True):
-                    _transform_one(transform, payload, writer)
-            for transform, writer in zip(task.transforms, writers, strict=True):
-                _write_gathered(transform, writer)
+            pairs = list(zip(task.transforms, writers, strict=True))
+            in_python = [pair for pair in pairs if not is_sql(pair[0])]
+            for transform, writer in pairs:
+                if is_sql(transform):
+                    count = parse_in_sql(transform, task.archive_url, task.path, writer, groups)
+            if in_python:
+                count = 0
+                for payload in iter_readable(task.archive_url, task.path, groups):
+                    count += 1
+                    for transform, writer in in_python:
+                        _transform_one(transform, payload, writer)
+                for transform, writer in in_python:
+                    _write_gathered(transform, writer)
     except ArchiveError as error:
         return Parsed(damaged=[str(error)])
     return Parsed(

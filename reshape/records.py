@@ -232,6 +232,25 @@ class RecordWriter:
         self.rejected_count += len(rejected)
         self._outcome(payload, len(rows))
 
+    def add_table(
+        self,
+        model: type[models.Model],
+        records: pa.Table,
+        payloads: pa.Table,
+        counts: pa.Array,
+    ) -> None:
+        """Write what readable payloads said, as tables.
+
+        `records` has the columns of `record_schema(model)`; `payloads` are their rows of the
+        archive, also of those that gave none, and `counts` the records each of them gave.
+        """
+        if records.num_rows:
+            table = model._meta.db_table
+            file = self._files.get(table) or self._file(table, record_schema(model))
+            file.append_table(records)
+        self.record_count += records.num_rows
+        self._outcomes.append_table(payloads.append_column("record_count", counts))
+
     def quarantine(self, payload: Payload, reason: Reason) -> None:
         """Write that the transform could not read the payload, and why."""
         self.quarantined_count += 1
@@ -270,6 +289,17 @@ class _File:
         self._rows.append(row)
         if len(self._rows) >= _ROWS_PER_WRITE:
             self._write()
+
+    def append_table(self, table: pa.Table) -> None:
+        """Write the columns of the file's schema; those that `table` lacks are null."""
+        self._write()
+        arrays = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in self._schema
+        ]
+        self.write(arrays)
 
     def write(self, arrays: list[pa.Array]) -> None:
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))

@@ -74,6 +74,22 @@ def transform(
     return register
 
 
+def register(transform: Transform) -> None:
+    """Add a transform that no decorator declares. Raises `ValueError` where its name is taken."""
+    known = _transforms.get(transform.name)
+    if known:
+        raise ValueError(
+            f"a transform is called {transform.name} already ({known.function!r}); give this one "
+            f"another name"
+        )
+    _transforms[transform.name] = transform
+
+
+def forget(name: str) -> None:
+    """Take a transform out again."""
+    _transforms.pop(name, None)
+
+
 def all_transforms() -> list[Transform]:
     """Every declared transform, by name."""
     return [_transforms[name] for name in sorted(_transforms)]

@@ -31,6 +31,7 @@ from .models import QuarantineEntry
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
 from .sql import duck
+from .sql_discovery import refuse_broken
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,12 @@ def _fingerprints(source: str) -> dict[str, str]:
 
 
 def known_transforms(source: str) -> list[Transform]:
-    """The transforms of a source, or `NothingToReplay` naming the sources that have some."""
+    """The transforms of a source, or `NothingToReplay` naming the sources that have some.
+
+    Raises `TransformInvalid` where one of them is a broken SQL file: replayed without it, the
+    rows it gives would be gone.
+    """
+    refuse_broken(source)
     transforms = transforms_of(source)
     if not transforms:
         known = {transform.source for transform in all_transforms()}

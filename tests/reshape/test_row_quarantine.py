@@ -349,13 +349,13 @@ def test_a_retry_reads_what_something_else_makes_readable(archive, monkeypatch):
     assert len(waiting) == 2
 
     first = retry(outside, waiting, archive)
-    refresh("sample", archive=archive)
+    refresh("sample", archive=archive, anew=True)
     assert (first.payload_count, first.quarantined_count) == (2, 2)
     assert QuarantineEntry.objects.count() == 2
 
     monkeypatch.setitem(READABLE, "now", True)
     second = retry(outside, waiting[:1], archive)
-    refresh("sample", archive=archive)
+    refresh("sample", archive=archive, anew=True)
 
     assert (second.payload_count, second.quarantined_count) == (1, 0)
     assert [str(entry.fetch_id) for entry in QuarantineEntry.objects.all()] == waiting[1:]

@@ -1,0 +1,191 @@
+"""From what DuckDB answered to records: the second look at values, the order, the lineage."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raw_store.payload import Payload
+from raw_store.rows import SCHEMA, to_payloads
+
+from .columns import canonical_json, columns_of
+from .errors import RowInvalid
+from .records import Reason, record_schema
+from .sql_columns import Conversion
+from .sql_statement import LINEAGE
+from .sql_transform import Select
+
+if TYPE_CHECKING:
+    from .registry import Transform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What a batch of payloads says."""
+
+    records: pa.Table
+    """With the columns of the model's record files."""
+    payloads: pa.Table
+    """The payloads that were readable, as rows of the archive."""
+    counts: pa.Array
+    """How many records each of them gave."""
+    quarantined: list[tuple[Payload, Reason]]
+
+    @classmethod
+    def nothing(cls, select: Select, quarantined: list[tuple[Payload, Reason]]) -> Self:
+        """Of payloads none of which could be read."""
+        return cls(
+            records=record_schema(select.model).empty_table(),
+            payloads=SCHEMA.empty_table(),
+            counts=pa.array([], pa.int32()),
+            quarantined=quarantined,
+        )
+
+
+def read_answer(transform: "Transform", select: Select, batch: pa.Table, answer: pa.Table) -> Read:
+    """Make records of an answer; a payload with a row that its model refuses gives none.
+
+    `answer` has `fetch_id`, the values, `_frozen` (the row's values as text where some need a
+    second look) and `_index`, the row's payload in the batch.
+    """
+    problems: dict[int, Reason] = {}
+    answer = _second_look(transform, select, answer, problems)
+    for each in select.conversions:
+        if each.is_json:
+            answer = _canonical(transform, select, answer, each, problems)
+    if problems:
+        refused = pa.array(sorted(problems), pa.int32())
+        answer = answer.filter(pc.invert(pc.is_in(answer["_index"], refused)))
+    answer = _by_payload(answer)
+    counts = _counts(answer["_index"], batch.num_rows)
+    kept = [row for row in range(batch.num_rows) if row not in problems]
+    readable = pa.array(kept, pa.int32())
+    return Read(
+        records=_records(select, batch, answer, counts),
+        payloads=batch.take(readable) if problems else batch,
+        counts=counts.take(readable) if problems else counts,
+        quarantined=[
+            (_payload(select, batch, row), reason) for row, reason in sorted(problems.items())
+        ],
+    )
+
+
+def _second_look(
+    transform: "Transform", select: Select, answer: pa.Table, problems: dict[int, Reason]
+) -> pa.Table:
+    """Ask the model's columns about the rows of which DuckDB was not certain."""
+    frozen = answer["_frozen"]
+    if frozen.null_count == len(frozen):
+        return answer
+    columns = columns_of(select.model)
+    is_frozen = frozen.is_valid()
+    unsure = answer.filter(is_frozen)
+    accepted: list[list[Any]] = []
+    for row, texts in zip(unsure["_index"].to_pylist(), unsure["_frozen"].to_pylist(), strict=True):
+        try:
+            accepted.append(columns.convert(_thawed(select, texts)))
+        except RowInvalid as error:
+            # A payload's first bad row is its reason, as it would be in Python.
+            problems.setdefault(row, _invalid(transform, error))
+            accepted.append([None] * len(columns.given))
+    given = [column.name for column in columns.given]
+    for each in select.conversions:
+        place = given.index(each.column.name)
+        values = pa.array([row[place] for row in accepted], each.column.arrow)
+        at = answer.column_names.index(each.column.name)
+        cast = answer.column(at).cast(each.column.arrow).combine_chunks()
+        mended = pc.replace_with_mask(cast, is_frozen.combine_chunks(), values)
+        answer = answer.set_column(at, each.column.name, mended)
+    return answer
+
+
+def _thawed(select: Select, texts: list[str | None]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each, text in zip(select.conversions, texts, strict=True):
+        try:
+            values[each.column.name] = None if text is None else each.thaw(text)
+        except ValueError as error:
+            raise _not_a_value(select, each, text, str(error)) from None
+    return values
+
+
+def _canonical(
+    transform: "Transform",
+    select: Select,
+    answer: pa.Table,
+    each: Conversion,
+    problems: dict[int, Reason],
+) -> pa.Table:
+    """Make a column's JSON canonical, so that equal values are equal text."""
+    name = each.column.name
+    made: list[str | None] = []
+    for row, text in enumerate(answer[name].to_pylist()):
+        try:
+            made.append(None if text is None else canonical_json(orjson.loads(text)))
+        except ValueError as error:
+            invalid = _not_a_value(select, each, text, f"it is not JSON: {error}")
+            problems.setdefault(answer["_index"][row].as_py(), _invalid(transform, invalid))
+            made.append(None)
+    at = answer.column_names.index(name)
+    return answer.set_column(at, name, pa.array(made, pa.string()))
+
+
+def _not_a_value(select: Select, each: Conversion, text: str | None, why: str) -> RowInvalid:
+    model, name = select.model.__name__, each.column.name
+    shown = repr(text) if len(repr(text)) <= 100 else f"{repr(text)[:97]}…"
+    return RowInvalid(f"{model}.{name}={shown}: {why}.", model=model, field=name, value=shown)
+
+
+def _invalid(transform: "Transform", error: RowInvalid) -> Reason:
+    message = f"Feed {transform.feed}: {error}"
+    return Reason("RowInvalid", message, error.model, error.field, error.value)
+
+
+def _by_payload(answer: pa.Table) -> pa.Table:
+    """The rows of each payload together, in the payloads' order; within one as they came."""
+    index = answer["_index"].combine_chunks()
+    if len(index) < 2 or pc.all(pc.less_equal(index[:-1], index[1:])).as_py():
+        return answer
+    places = pc.cumulative_sum(pa.repeat(pa.scalar(1), len(index)))
+    keyed = pa.table({"index": index, "place": places})
+    return answer.take(
+        pc.sort_indices(keyed, sort_keys=[("index", "ascending"), ("place", "ascending")])
+    )
+
+
+def _counts(index: pa.ChunkedArray, payload_count: int) -> pa.Array:
+    counts = [0] * payload_count
+    for found in pc.value_counts(index.combine_chunks()).to_pylist():
+        counts[found["values"]] = found["counts"]
+    return pa.array(counts, pa.int32())
+
+
+def _records(select: Select, batch: pa.Table, answer: pa.Table, counts: pa.Array) -> pa.Table:
+    schema = record_schema(select.model)
+    index = answer["_index"].combine_chunks()
+    columns = []
+    for column in columns_of(select.model).given:
+        if column.name in answer.column_names:
+            columns.append(answer[column.name].cast(column.arrow))
+        else:
+            columns.append(pa.repeat(pa.scalar(column.default, column.arrow), len(index)))
+    if columns_of(select.model).merges_fields:
+        given = columns_of(select.model).given
+        mask = "".join("1" if column.name in answer.column_names else "0" for column in given)
+        columns.append(pa.repeat(pa.scalar(mask), len(index)))
+    columns.append(answer[LINEAGE].cast(pa.string()))
+    for name in ("request_key", "run_id", "fetched_at"):
+        columns.append(batch[name].combine_chunks().take(index))
+    places = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int32()), len(index)))
+    starts = pc.subtract(pc.cumulative_sum(counts), counts).take(index)
+    columns.append(pc.subtract(pc.subtract(places, 1), starts))
+    return pa.Table.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
+
+
+def _payload(select: Select, batch: pa.Table, row: int) -> Payload:
+    return to_payloads(batch.select(select.archived).slice(row, 1))[0]
