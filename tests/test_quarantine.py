@@ -230,7 +230,8 @@ def test_no_limit_keeps_what_was_erased_in_the_rows(archive, monkeypatch):
 
 
 def test_drift_is_told_with_times_and_counts(archive):
-    for minute, more in enumerate([{}, {}, {"born": 1912}, {"born": "1912"}]):
+    said: list[dict[str, Any]] = [{}, {}, {"born": 1912}, {"born": "1912"}]
+    for minute, more in enumerate(said):
         put(archive, author("a", f"A{minute}", **more), minute=minute)
 
     told = run("drift", FEED)
