@@ -65,7 +65,11 @@ def notices(derivation: Derivation) -> Iterator[str]:
 def replayed(done: Refreshed, *, as_of: datetime | None = None) -> Iterator[str]:
     """The lines about one source's replay: rows per table, what changed, what needs a look."""
     parsed, linked = done.derivation.parsed, done.derivation.linked
-    yield f"{done.source}: {many(parsed.payload_count, 'payload')} parsed"
+    yield (
+        f"{done.source}: nothing is new since the last replay"
+        if done.derivation.is_as_loaded
+        else f"{done.source}: {many(parsed.payload_count, 'payload')} parsed"
+    )
     for difference in done.loaded.differences.values():
         rows = linked.row_counts.get(difference.table)
         if difference.table.startswith("reshape_") or (rows is None and not difference.total):

@@ -64,14 +64,15 @@ def refresh(
     trust_copies: bool = True,
     despite_quarantine: bool = False,
     anew: bool = False,
+    asked: bool = False,
 ) -> Refreshed:
     """Replay one source: derive its rows, compute the rollups they feed, load, publish.
 
     Where its keys change, so do the links that lead to it: the sources that rest on it are
     derived as well, and everything is loaded in one transaction.
     With `trust_copies` the tables are taken to be as the last load left them, and only what was
-    archived since is linked, unless `anew`; without, everything is, every row is compared with the
-    database, and kept histories are renewed.
+    archived since is linked, unless `anew`; without, everything is, and every row is compared with
+    the database. Kept histories are renewed once in a while, or at once where someone `asked`.
     Raises `ReshapeError`, `WarehouseError`, `ArchiveError`; among them `LimitExceeded` where more
     is in quarantine than a feed allows, unless `despite_quarantine`: then the quarantine alone
     was loaded, and every row stays as it was.
@@ -94,7 +95,7 @@ def refresh(
         linked = {model: path for each in group for model, path in each.linked.copies.items()}
         if not damage(group):
             derived = [model for each in group for model in derived_models(each.linked.source)]
-            changed |= renew_histories(derived, archive, at_once=not trust_copies)
+            changed |= renew_histories(derived, archive, at_once=asked or not trust_copies)
         built = _build(linked, changed if trust_copies else None)
         loaded = load(
             source,

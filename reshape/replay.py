@@ -45,6 +45,8 @@ class Derivation:
     fingerprints: dict[str, str]
     inputs: str = ""
     """What the rows were linked from (`reshape.inputs`), for those that are about to be loaded."""
+    is_as_loaded: bool = False
+    """Whether nothing is new since the last load, so that nothing was linked."""
 
     @property
     def damaged(self) -> list[str]:
@@ -75,7 +77,11 @@ def derive(
     since = "" if anew or not inputs else loaded_inputs(source)
     if since and since == inputs and (unchanged := as_loaded(source)):
         return Derivation(
-            parsed=Parsed(), linked=unchanged, fingerprints=_fingerprints(source), inputs=inputs
+            parsed=Parsed(),
+            linked=unchanged,
+            fingerprints=_fingerprints(source),
+            inputs=inputs,
+            is_as_loaded=True,
         )
     total = payloads_to_parse(transforms, archive)
     with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:

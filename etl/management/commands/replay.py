@@ -35,6 +35,7 @@ EXAMPLES = """
 examples:
   manage.py replay                                every source, from all of the archive
   manage.py replay quakes                         one source
+  manage.py replay quakes --full                  link every row anew, compare it with the database
   manage.py replay quakes --diff                  what a replay would change; changes nothing
   manage.py replay quakes --diff --html diff.html the same as a page to look at
   manage.py replay quakes --diff --against last   what code edited since the last replay changes
@@ -46,7 +47,9 @@ examples:
   manage.py replay --watch                        keep on as the archive grows, whoever fills it
 
 A replay touches no network. Only payloads that no transform of the present code has
-read are parsed; the database is compared row by row and only the difference is written.
+read are parsed, only rows that they touch are linked again, and only what differs is written.
+--full takes nothing for granted but the record files: every row is linked anew and compared
+with the database.
 With --diff the exit code says what was found: 0 nothing changes, 1 something does, 2 an error.
 """
 
@@ -101,6 +104,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--html", type=Path, metavar="FILE", help="with --diff: write a page that stands alone"
+        )
+        parser.add_argument(
+            "--full",
+            action="store_true",
+            help="link everything anew and compare every row with the database, "
+            "whatever the last replay left",
         )
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
         parser.add_argument(
@@ -167,7 +176,8 @@ class Command(BaseCommand):
             source,
             as_of=options["as_of"],
             progress=options["verbosity"] > 0,
-            trust_copies=False,
+            trust_copies=not options["full"],
+            asked=True,
             despite_quarantine=options["despite_quarantine"],
         )
         self._show_replay(done, options)
