@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Model
 
 from etl.walk import refresh
 from raw_store.archive import Archive
@@ -51,7 +52,7 @@ def book(code, of):
 
 
 def everything():
-    every = [*derived_models("sample"), QuarantineEntry, HeldRow]
+    every: list[type[Model]] = [*derived_models("sample"), QuarantineEntry, HeldRow]
     return {model: sorted(map(str, model._default_manager.values_list())) for model in every}
 
 
