@@ -86,6 +86,9 @@ class NewState:
         self._connection = connection
         self._path = state_path(source)
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever loads is alone: what is there is of a process that was killed.
+        for left in self._path.parent.glob(f".{source}.*"):
+            left.unlink()
         self._temporary = self._path.with_name(f".{source}.{uuid4().hex}.tmp")
         connection.execute(f"ATTACH {quoted(str(self._temporary))} AS fresh")
         connection.execute("CREATE TABLE fresh.about (inputs VARCHAR)")
@@ -158,6 +161,12 @@ def note(
             f"INSERT INTO {database}.{table} SELECT $feed, unnest($values)",
             {"feed": feed, "values": sorted(values)},
         )
+
+
+def forget_states() -> None:
+    """Remove what was learned of every source, half-written states too."""
+    for path in (Path(settings.RECORDS_DIR) / FOLDER).glob("*"):
+        path.unlink(missing_ok=True)
 
 
 def state_path(source: str) -> Path:

@@ -16,6 +16,7 @@ from django.conf import settings
 from raw_store.archive import Archive
 
 from .link import needed_versions
+from .link_state import forget_states
 from .records import BORROWED, OUTCOMES, parsed_segments, record_files
 from .slices import forget_slices
 
@@ -45,6 +46,7 @@ class RecordFiles:
     def drop(self, fetch_ids: Collection[str]) -> None:
         """Rewrite every record file, of any state of a transform, that speaks of these fetches."""
         forget_slices()
+        forget_states()
         gone = pa.array(sorted(fetch_ids), pa.string())
         for label in _labels():
             for folder in _folders(label):

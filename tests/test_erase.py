@@ -145,7 +145,11 @@ def traces(home: Path) -> set[tuple[str, str]]:
         elif held[8:12] == b"DUCK":
             with duckdb.connect(str(path), read_only=True) as build:
                 texts += [
-                    repr(build.execute(f'FROM "{schema}"."{name}"').fetchall()).encode()
+                    repr(
+                        build.execute(
+                            f'SELECT COLUMNS(*)::VARCHAR FROM "{schema}"."{name}"'
+                        ).fetchall()
+                    ).encode()
                     for schema, name in build.execute(
                         "SELECT schema_name, table_name FROM duckdb_tables()"
                     ).fetchall()

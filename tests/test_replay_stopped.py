@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_replay_keeps_what_was_parsed_and_the_next_goes_on(
-    home, monkeypatch, number, code
+    home, monkeypatch, request, number, code
 ):
     archive = Archive()
     for page in range(3):
@@ -36,6 +36,9 @@ def test_a_stopped_replay_keeps_what_was_parsed_and_the_next_goes_on(
         return guarded()
 
     monkeypatch.setattr("reshape.batches.guarded", stop_at_the_third)
+    # A shell that runs the tests in the background has it ignored.
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, was))
     before = signal.getsignal(signal.SIGTERM)
 
     with pytest.raises(CommandError, match="what was parsed is kept") as raised:

@@ -76,7 +76,12 @@ def main() -> None:
     started = time.monotonic()
     with _Watch() as watch:
         for command in shlex.join(sys.argv[1:]).split(shlex.quote(THEN)):
-            execute_from_command_line(["manage.py", *shlex.split(command)])
+            try:
+                execute_from_command_line(["manage.py", *shlex.split(command)])
+            except SystemExit as error:
+                # So `replay --diff` ends where something would change.
+                if error.code != 1 or "--diff" not in command:
+                    raise
     seconds = time.monotonic() - started
     measured = {"seconds": round(seconds, 1), "megabytes": round(watch.peak / 2**20)}
     sys.stdout.write(f"{json.dumps(measured)}\n")

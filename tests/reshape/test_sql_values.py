@@ -1,6 +1,7 @@
 """Each odd value alone in its payload: SQL takes, refuses and words it as Python does."""
 
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -111,6 +112,10 @@ def read(transform, model=None):
     folder = model._meta.db_table if model else OUTCOMES
     files = records_dir(folder, label_of(transform)).glob("*.parquet")
     rows = [row for path in files for row in pq.read_table(path).to_pylist()]
+    for row in rows:
+        if row.get("message"):
+            # Only Python has lines to name.
+            row["message"] = re.sub(r" \(line \d+ of [^)]*\)", "", row["message"])
     return sorted(rows, key=lambda row: row["fetch_id"])
 
 
