@@ -138,7 +138,8 @@ def _refuse(what: str, how: str) -> None:
 
 
 def _is_writing(path: Any, mode: str | None, flags: int) -> bool:
-    return bool(flags & _WRITING) and path != os.devnull
+    # A descriptor was announced when it was opened, by its path; compiled code is written so.
+    return bool(flags & _WRITING) and path != os.devnull and not isinstance(path, int)
 
 
 def _is_of_python(path: Any) -> bool:
