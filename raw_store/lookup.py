@@ -45,6 +45,8 @@ _COLUMNS = [
     "truncated",
     "error",
 ]
+_OFTEN_EQUAL = ("run_id", "feed", "method", "status", "truncated", "error")
+"""Columns whose values are short, so that no writer cuts them short in its statistics."""
 _AT_ONCE = 4
 """Segments read at the same time."""
 
@@ -177,14 +179,36 @@ def _read(archive_url: str, request_key: str, candidate: _Candidate) -> Iterator
         )
         for group, rows in chosen:
             # Segments are read side by side: threads within one would only be in their way.
-            table = read_group(file, candidate.path, group, _COLUMNS, use_threads=False)
+            known = _constants(archive_url, candidate.path, group)
+            columns = [name for name in _COLUMNS if name not in known]
+            table = read_group(file, candidate.path, group, columns, use_threads=False)
             if rows is None:
                 rows = pc.indices_nonzero(pc.equal(table["request_key"], request_key)).to_pylist()
             for row in rows:
                 (cells,) = table.slice(row, 1).to_pylist()
                 # Two keys may have one prefix.
                 if cells["request_key"] == request_key:
-                    yield _fetch(cells)
+                    yield _fetch(cells | known)
+
+
+@lru_cache(maxsize=1024)
+def _constants(archive_url: str, path: str, group: int) -> dict[str, Any]:
+    """The columns that hold one value in all rows of a row group, as its statistics say."""
+    metadata = _footer(archive_url, path)
+    described = metadata.row_group(group)
+    columns = {metadata.schema.column(leaf).path: leaf for leaf in range(len(metadata.schema))}
+    found: dict[str, Any] = {}
+    for name in _OFTEN_EQUAL:
+        statistics = described.column(columns[name]).statistics
+        if statistics is None:
+            continue
+        if statistics.null_count == described.num_rows:
+            found[name] = None
+        elif statistics.has_min_max and not statistics.null_count:
+            low, high = statistics.min, statistics.max
+            if low == high:
+                found[name] = low
+    return found
 
 
 @lru_cache(maxsize=256)

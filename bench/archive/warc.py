@@ -11,7 +11,7 @@ from .home import FEED
 Result = dict[str, object]
 
 
-def measure(folder: Path, *, count: int = 3_000, rounds: int = 3) -> Result:
+def measure(folder: Path, *, count: int = 10_000, rounds: int = 3) -> Result:
     pages = payloads.pages(count)
     size = sum(len(page.body or b"") for page in pages)
     at, warc = folder / "archive", folder / "pages.warc.gz"
