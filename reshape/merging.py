@@ -94,7 +94,8 @@ def _newest(table: str, columns: Columns) -> str:
     """For each natural key what its newest current record says.
 
     Its `fetch_id` is that of the oldest record in the unbroken series that says the same, so
-    a payload that only repeats what is known changes no row.
+    a payload that only repeats what is known changes no row. A key of one record, as most are,
+    has no series to look for.
     """
     key = _listed(columns.key)
     given = _listed(column.name for column in columns.given)
@@ -103,12 +104,15 @@ def _newest(table: str, columns: Columns) -> str:
         for name in _linked_names(columns)
     )
     return f"""
-        WITH placed AS (
+        WITH repeated AS MATERIALIZED (
+            SELECT {key} FROM records_{table} GROUP BY {key} HAVING count(*) > 1
+        ),
+        placed AS (
             SELECT
                 *,
                 hash({given}) AS _said,
                 row_number() OVER (PARTITION BY {key} ORDER BY {_IN_TIME}) AS _place
-            FROM records_{table}
+            FROM records_{table} SEMI JOIN repeated USING ({key})
         ),
         winners AS (
             SELECT {key}, max(_place) AS _won_place, arg_max(_said, _place) AS _won_said
@@ -125,6 +129,10 @@ def _newest(table: str, columns: Columns) -> str:
             WHERE _place <= _won_place
             GROUP BY {key}, _won_place
         )
+        SELECT {_listed(_linked_names(columns))}
+        FROM records_{table} ANTI JOIN repeated USING ({key})
+        WHERE _is_current
+        UNION ALL
         SELECT {names}
         FROM series
         JOIN placed AS won
