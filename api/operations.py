@@ -9,6 +9,7 @@ from strawberry.types.field import StrawberryField
 
 from ingest import registry as extractors
 from ingest.models import FeedStatus, Run, Watermark
+from ingest.receiving.receivers import all_receivers
 from raw_store import feeds as declared
 from reshape.models import HeldRow, QuarantineEntry, SourceState
 
@@ -127,6 +128,7 @@ async def _shown(feeds: list[declared.Feed]) -> list[Feed]:
         [feed.name for feed in feeds]
     )
     schedules = {each.name: each.schedule for each in extractors.all_extractors()}
+    schedules |= {each.name: "pushed" for each in all_receivers()}
     return [
         _one(feed, schedules.get(feed.name, "by hand"), statuses.get(feed.name)) for feed in feeds
     ]

@@ -1,4 +1,5 @@
-"""The program as an ASGI application: Django, and the scheduler for as long as the server lives.
+"""The program as an ASGI application: Django, what is pushed to it, and the scheduler for as long
+as the server lives.
 
 uvicorn etl.asgi:application
 """
@@ -14,6 +15,7 @@ from django.core.asgi import get_asgi_application
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from ingest.receiving.application import Receiving
     from ingest.supervisor import Supervisor
 
     Message = MutableMapping[str, Any]
@@ -27,12 +29,16 @@ logger = logging.getLogger(__name__)
 _django = get_asgi_application()
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
+_receiving: "Receiving | None" = None
+"""What is pushed goes here; made with the server, or by the first push to one without lifespan."""
 
 
 async def application(scope: "Message", receive: "Receive", send: "Send") -> None:
     """Serve a request, or accompany the server from its start to its shutdown."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith("/ingest/"):
+        await _received_here()(scope, receive, send)
     else:
         await _django(scope, receive, send)  # type: ignore[arg-type]
 
@@ -52,10 +58,22 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             stop.set()
+            if _receiving is not None:
+                await _receiving.close()
             if supervisor is not None:
                 await supervisor.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _received_here() -> "Receiving":
+    global _receiving
+    if _receiving is None:
+        from ingest.receiving.application import Receiving
+        from raw_store.archive import Archive
+
+        _receiving = Receiving(Archive(), _after_run)
+    return _receiving
 
 
 async def _start(stop: threading.Event) -> "Supervisor | None":

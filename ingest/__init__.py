@@ -1,10 +1,12 @@
 """Extractors, the archiving client, the schedule and its runs.
 
-A source writes `from ingest import extractor` and needs no more.
+A source writes `from ingest import extractor` (or `receiver`) and needs no more.
 """
 
 from .client import Client
 from .errors import FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .receiving import signatures
+from .receiving.receivers import receiver
 from .redaction.rules import Secrets
 from .registry import extractor
 from .response import Response
@@ -18,4 +20,6 @@ __all__ = [
     "Secrets",
     "StatusUnexpected",
     "extractor",
+    "receiver",
+    "signatures",
 ]

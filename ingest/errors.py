@@ -41,3 +41,27 @@ class ExtractorFailed(IngestError):
 
 class ShardInvalid(IngestError, ValueError):
     """`SHARD` is not written as index/count."""
+
+
+class ReceiverInvalid(IngestError, ValueError):
+    """A `receiver(…)` declaration, or a signature for one, that cannot work."""
+
+
+class UnknownReceiver(IngestError):
+    """A feed that nothing receives."""
+
+
+class SignatureRefused(IngestError):
+    """A push that nobody who knows the receiver's secret has sent."""
+
+
+class SecretMissing(IngestError):
+    """A secret that is to verify pushes is not set, or not one."""
+
+
+class PushRefused(IngestError):
+    """A push that cannot be archived as it is: too large, or not what its coding says."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

@@ -5,12 +5,12 @@ from itertools import islice
 
 from django.conf import settings
 
-from raw_store.errors import UnknownFeed
 from raw_store.interchange.arrivals import SCRATCH
 from raw_store.payload import Headers, Payload, digest, request_key
 from raw_store.spool import Spool
 
 from . import registry
+from .receiving.receivers import all_receivers
 from .redact import Redactor
 from .redaction.rules import NO_RULES, Secrets
 
@@ -86,10 +86,9 @@ class ImportRedaction:
 
 
 def _rules(feed: str) -> Secrets:
-    try:
-        return registry.get(feed).secrets
-    except UnknownFeed:
-        return NO_RULES
+    known = {each.name: each.secrets for each in registry.all_extractors()}
+    known |= {each.name: each.secrets for each in all_receivers()}
+    return known.get(feed, NO_RULES)
 
 
 def _content_type(headers: Headers) -> str | None:

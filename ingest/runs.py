@@ -138,6 +138,38 @@ async def run_feed(
     return run
 
 
+class ReceivedRun:
+    """A run of a feed that is pushed: begun and ended by whoever receives the payloads.
+
+    Every method waits for the database.
+    """
+
+    def __init__(self, feed: str) -> None:
+        """Begin. Where the database refuses to record that, its error is raised."""
+        mark_interrupted(feed)
+        self._run = _new_run(feed)
+        _begin(self._run)
+
+    @property
+    def id(self) -> UUID:
+        return self._run.id
+
+    def progress(self, *, payload_count: int, received_bytes: int) -> Callable[[], None]:
+        """The work for the transaction that acknowledges so many payloads of this run."""
+        values = {"payload_count": payload_count, "received_bytes": received_bytes}
+        return functools.partial(
+            _record_progress, self._run, {**values, "heartbeat_at": datetime.now(UTC)}, {}
+        )
+
+    def end(self, error: Exception | None = None, redactor: Redactor | None = None) -> None:
+        """Record that it is over, or what it failed of."""
+        try:
+            _end(self._run, Outcome.FAILED if error else Outcome.COMPLETE, error, redactor)
+        finally:
+            _running_here.discard(self._run.id)
+        _report(self._run)
+
+
 def mark_interrupted(feed: str | None = None) -> int:
     """Mark as interrupted the runs, of `feed` or of all, whose process is dead; return how many."""
     running = Run.objects.filter(outcome=Outcome.RUNNING)

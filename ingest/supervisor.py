@@ -8,16 +8,16 @@ run archived is handed to `after_run`, one source at a time.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import close_old_connections
 
 from raw_store.archive import Archive
 
 from . import registry
+from .hand_over import AfterRun, HandOver
 from .leader import Leadership, leadership
 from .models import FeedStatus
 from .pace import Patience
@@ -28,8 +28,6 @@ from .shards import Shard
 from .uncancelled import uncancelled
 
 logger = logging.getLogger(__name__)
-
-AfterRun = Callable[[str], object]
 
 # A change of `next_run_at` by someone else is noticed after so many seconds.
 _LOOK_AGAIN = 30.0
@@ -57,14 +55,12 @@ class Supervisor:
         lead_seconds: float = 5.0,
     ) -> None:
         self._archive = archive
-        self._after_run = after_run
         self._shard = shard or Shard.parse(settings.SHARD)
         self._patience = patience
         self._retry = retry
         self._lead_seconds = lead_seconds
         self._lead: Leadership = leadership(f"scheduler-{self._shard}".replace("/", "-of-"))
-        self._changed: dict[str, None] = {}
-        self._something_changed = asyncio.Event()
+        self._hand_over = HandOver(after_run)
         self._task: asyncio.Task[None] | None = None
         self.is_leading = False
 
@@ -116,7 +112,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_the_lead())
-                tasks.create_task(self._hand_over())
+                tasks.create_task(self._hand_over.run())
                 for extractor in scheduled:
                     tasks.create_task(self._keep_running(extractor))
         except* LeadLost:
@@ -147,7 +143,7 @@ class Supervisor:
         run = await run_feed(extractor.name, self._archive, patience=self._patience)
         await sync_to_async(plan_after)(extractor, run, due, retry=self._retry)
         if run.payload_count:
-            self._mark(extractor.source)
+            self._hand_over.mark(extractor.source)
 
     async def _wait_until_due(self, extractor: Extractor) -> datetime:
         while True:
@@ -164,31 +160,4 @@ class Supervisor:
         known = {each.name for each in registry.all_extractors() if self._shard.owns(each.source)}
         async for status in FeedStatus.objects.filter(last_run__isnull=False).order_by("feed"):
             if status.feed in known:
-                self._mark(status.feed.partition(".")[0])
-
-    def _mark(self, source: str) -> None:
-        self._changed[source] = None
-        self._something_changed.set()
-
-    async def _hand_over(self) -> None:
-        """Call `after_run` for changed sources, one at a time; each once however often marked."""
-        while True:
-            await self._something_changed.wait()
-            self._something_changed.clear()
-            while self._changed:
-                source = next(iter(self._changed))
-                del self._changed[source]
-                if self._after_run is None:
-                    continue
-                try:
-                    await uncancelled(asyncio.to_thread(_call, self._after_run, source))
-                except Exception:
-                    logger.exception("replay failed source=%s; its next run tries again", source)
-
-
-def _call(after_run: AfterRun, source: str) -> None:
-    try:
-        after_run(source)
-    finally:
-        # The thread is a pool's; a connection left open in it would never be closed.
-        connections.close_all()
+                self._hand_over.mark(status.feed.partition(".")[0])
