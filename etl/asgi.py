@@ -79,6 +79,8 @@ def _received_here() -> "Receiving":
 async def _start(stop: threading.Event) -> "Supervisor | None":
     from django.conf import settings
 
+    from ingest.notices.channels import all_channels
+    from ingest.notices.teller import keep_telling
     from ingest.supervisor import Supervisor
     from raw_store.archive import Archive
     from raw_store.erasing import warn_of_unfinished
@@ -87,6 +89,8 @@ async def _start(stop: threading.Event) -> "Supervisor | None":
     from .checks import check_settings
     from .on_change import catch_up
 
+    if all_channels():
+        _at_start.append(asyncio.create_task(keep_telling()))
     if not settings.SCHEDULER:
         return None
     check_settings()

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
+from ingest.notices.outbox import add_rows
 from raw_store.errors import ArchiveError
 from reshape.errors import LimitExceeded, ReshapeError
 from reshape.fingerprint import fingerprint
@@ -23,6 +24,7 @@ from reshape.models import SourceState
 from reshape.registry import all_transforms, transforms_of
 from warehouse.errors import WarehouseError
 
+from .telling import changed_rows
 from .walk import Refreshed, refresh
 
 logger = logging.getLogger(__name__)
@@ -78,9 +80,11 @@ def refresh_unasked(source: str, **options: Any) -> Refreshed | None:
             )
         return None
     try:
-        return refresh(source, **options)
+        refreshed = refresh(source, **options)
     except LimitExceeded:
         return None
+    add_rows(source, changed_rows(refreshed))
+    return refreshed
 
 
 def catch_up(stop: threading.Event) -> None:

@@ -63,6 +63,17 @@ REPLAY_ON_CHANGE = os.environ.get("REPLAY_ON_CHANGE", "auto")
 # How long record files of earlier code are kept after their last use.
 RECORDS_GRACE = os.environ.get("RECORDS_GRACE", "7d")
 
+# Who is told when runs fail, recover or finish: channels separated by blanks (docs/notices.md).
+NOTICES = os.environ.get("NOTICES", "")
+# Where notices by e-mail are handed in.
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _flag("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM", "rootcellar@localhost")
+
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.staticfiles",

@@ -7,6 +7,7 @@ from typing import Any
 
 from reshape.difference import Difference
 from reshape.limits import exceeded
+from reshape.models import derived_models
 from reshape.replay import Derivation, as_json
 
 from .walk import Refreshed
@@ -33,6 +34,17 @@ def counts(differences: Iterable[Difference]) -> str:
         if (count := sum(getattr(difference, kind) for difference in listed))
     ]
     return ", ".join(said) or "unchanged"
+
+
+def changed_rows(done: Refreshed) -> dict[str, int]:
+    """How many of the source's rows are new, changed and gone, over all its models."""
+    tables = {model._meta.db_table for model in derived_models(done.source)}
+    found = [each for table, each in done.loaded.differences.items() if table in tables]
+    return {
+        "new": sum(each.added for each in found),
+        "changed": sum(each.changed for each in found),
+        "gone": sum(each.removed for each in found),
+    }
 
 
 def notices(derivation: Derivation) -> Iterator[str]:

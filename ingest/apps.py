@@ -1,8 +1,12 @@
-"""The app of extraction; it keeps secrets out of log lines, and the HTTP client's own lines out."""
+"""The app of extraction; it keeps secrets out of log lines, and the HTTP client's own lines out.
+
+Its system check says whether `NOTICES` can be meant so.
+"""
 
 import logging
 
 from django.apps import AppConfig
+from django.core import checks
 
 from raw_store.interchange import redaction
 
@@ -19,6 +23,21 @@ class IngestConfig(AppConfig):
         redaction.register(_import_rules)
         # Also where somebody turns them on again.
         scrub_log_records()
+        checks.register(check_notices)
+
+
+def check_notices(**_: object) -> list[checks.CheckMessage]:
+    """`ingest.E001`: `NOTICES` says what it cannot mean."""
+    # Not above: models cannot be imported before every app is loaded.
+    from django.core.exceptions import ImproperlyConfigured
+
+    from .notices.channels import all_channels
+
+    try:
+        all_channels()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="ingest.E001")]
+    return []
 
 
 def _import_rules(feed: str) -> redaction.Redaction:

@@ -65,3 +65,12 @@ class PushRefused(IngestError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NoticeFailed(IngestError):
+    """A channel could not be told."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds the channel asks to wait."""

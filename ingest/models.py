@@ -1,4 +1,4 @@
-"""Models of this stage: runs, the state of each feed, watermarks, and what hosts asked for."""
+"""Models of this stage: runs, the state of each feed, watermarks, what hosts asked for, notices."""
 
 from django.db import models
 
@@ -88,3 +88,45 @@ class HostState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}: nothing before {self.not_before}"
+
+
+class Event(models.TextChoices):
+    """What a notice tells of."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    FINISHED = "finished"
+    TEST = "test"
+
+
+class Notice(models.Model):
+    """Something to tell one channel; see `ingest.notices.outbox`."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    channel = models.CharField(max_length=500)
+    event = models.CharField(max_length=20, choices=Event)
+    feed = models.CharField(max_length=200, blank=True)
+    """Empty for a test."""
+    run_id = models.UUIDField(null=True)
+    failure_count = models.IntegerField(default=0)
+    """Failures in a row: with this one, or before the feed recovered."""
+    rows = models.JSONField(null=True)
+    """What the replay that followed changed: counts of new, changed and gone rows."""
+    created_at = models.DateTimeField()
+    not_before = models.DateTimeField()
+    claimed_until = models.DateTimeField(null=True)
+    """Somebody delivers it now, unless they died."""
+    attempts = models.IntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True)
+    given_up_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    """Why the last attempt failed."""
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["delivered_at", "given_up_at", "not_before"]),
+            models.Index(fields=["channel", "feed", "-created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {self.event} {self.feed}"

@@ -31,6 +31,7 @@ from .client import Client
 from .display import is_failure
 from .errors import HostUnavailable, IngestError
 from .models import FeedStatus, Outcome, Run, Watermark
+from .notices.outbox import note
 from .pace import Patience, shared_paces
 from .redact import Redactor
 from .transport import ArchivingTransport
@@ -224,6 +225,8 @@ def _end(
         status = FeedStatus.objects.filter(feed=run.feed)
         if not changed:
             return
+        failures = status.values_list("consecutive_failures", flat=True).first() or 0
+        note(run, outcome, failures, now)
         if outcome is Outcome.COMPLETE:
             status.update(last_complete_at=now, consecutive_failures=0, last_error="")
         elif outcome is Outcome.FAILED:

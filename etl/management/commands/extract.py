@@ -16,6 +16,8 @@ from ingest import registry
 from ingest.display import ExtractProgress, as_size
 from ingest.errors import IngestError
 from ingest.models import FeedStatus, Outcome, Run
+from ingest.notices.outbox import deliver_due
+from ingest.notices.teller import keep_telling
 from ingest.registry import Extractor
 from ingest.runs import run_feed
 from ingest.shards import Shard
@@ -79,6 +81,7 @@ class Command(BaseCommand):
             return
         runs = self._extract(chosen, quiet=verbosity == 0)
         replayed = no_replay or self._replay(runs)
+        deliver_due(also_waiting=True)
         failed = [run.feed for run in runs if run.outcome != Outcome.COMPLETE]
         if failed:
             raise CommandError(f"{len(failed)} of {len(runs)} feeds failed: {', '.join(failed)}.")
@@ -171,11 +174,13 @@ class Command(BaseCommand):
                 refresh_unasked(source)
 
         supervisor = Supervisor(Archive(), refresh if replay else None)
+        telling = asyncio.create_task(keep_telling())
         await supervisor.start()
         try:
             await supervisor.wait()
         finally:
             await supervisor.stop()
+            telling.cancel()
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
