@@ -49,7 +49,7 @@ def serve(tmp_path):
         (tmp_path / "ngircd.conf").write_text(CONFIGURATION.format(port=port, modes=modes))
         process = subprocess.Popen(
             [
-                shutil.which("ngircd", path=PATH),
+                str(NGIRCD),
                 "--nodaemon",
                 "--config",
                 str(tmp_path / "ngircd.conf"),
