@@ -6,7 +6,8 @@ field or lookup given as null counts as not given.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -76,6 +77,10 @@ _LOOKUPS: dict[Any, type] = {
 LOOKUP_NAMES = frozenset(made.__name__ for made in _LOOKUPS.values())
 
 
+LOOKUPS = tuple(_TEXT | _COMPARE)
+"""The names of all lookups, as Python has them."""
+
+
 def filter_class(entity: Entity, catalog: Catalog, module: str) -> type:
     """The input type that filters an entity's rows; related ones are named, not referred to."""
     annotations: dict[str, Any] = {}
@@ -129,6 +134,37 @@ def where(entity: Entity, catalog: Catalog, given: Any, path: str = "") -> Q:
     if _is_given(given.NOT):
         condition &= ~_any(where(entity, catalog, one, path) for one in given.NOT)
     return condition
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One lookup of a filter, wherever in it."""
+
+    entity: Entity
+    """Whose column is tested."""
+    attname: str
+    lookup: str
+    value: Any
+
+    def condition(self) -> Q:
+        """What it means for rows of its entity."""
+        return _TESTS[self.lookup](self.attname, self.value)
+
+
+def tests_in(entity: Entity, catalog: Catalog, given: Any) -> Iterator[Test]:
+    """Every lookup of a filter, those on related rows included."""
+    if not _is_given(given):
+        return
+    for column in entity.columns:
+        if _is_given(lookups := getattr(given, column.attname)):
+            for name in _TESTS:
+                if _is_given(value := getattr(lookups, name, None)):
+                    yield Test(entity, column.attname, name, value)
+    for relation in entity.relations:
+        yield from tests_in(catalog[relation.target], catalog, getattr(given, relation.attribute))
+    for joined in (given.AND, given.OR, given.NOT):
+        for one in joined if _is_given(joined) else ():
+            yield from tests_in(entity, catalog, one)
 
 
 def _is_given(value: Any) -> bool:

@@ -16,6 +16,17 @@ from strawberry_django.fields.field import StrawberryDjangoField
 from .catalog import Catalog, Entity, Relation
 from .comments import own_docstring
 from .lineage import Payload, resolve_payload
+from .meanings import (
+    ColumnValue,
+    Lineage,
+    LinkedCount,
+    LinkedRow,
+    LinkedRows,
+    RowByKey,
+    RowCount,
+    Rows,
+    note,
+)
 from .names import field_name
 from .pages import Pagination
 from .resolve import Resolver, Resolvers
@@ -64,6 +75,7 @@ class TypeMaker:
                 column.scalar | None if column.is_nullable else column.scalar,
                 description=column.description,
                 python_name=column.attname,
+                meaning=ColumnValue(column),
             )
             for column in entity.columns
         ]
@@ -76,6 +88,7 @@ class TypeMaker:
                     Payload | None,
                     resolve_payload,
                     description="The response that this row comes from.",
+                    meaning=Lineage(),
                 )
             )
         return made
@@ -90,6 +103,7 @@ class TypeMaker:
                 self._resolvers.many(entity),
                 self._list_arguments(entity),
                 description=entity.description or None,
+                meaning=Rows(entity),
             ),
             self._field(
                 names.count,
@@ -97,6 +111,7 @@ class TypeMaker:
                 self._resolvers.count(entity),
                 self._list_arguments(entity)[:1],
                 description=f"How many {names.many} there are.",
+                meaning=RowCount(entity),
             ),
         ]
         if names.one:
@@ -108,6 +123,7 @@ class TypeMaker:
                     self._resolvers.one(entity),
                     [self._argument(key.attname, key.scalar, name=key.name) for key in keys],
                     description=f"The one with this {' and '.join(key.name for key in keys)}.",
+                    meaning=RowByKey(entity),
                 )
             )
         return made
@@ -119,7 +135,15 @@ class TypeMaker:
             # A foreign key's target always exists: a row without it is held, not loaded.
             name = f"{target.names.type} | None" if relation.is_nullable else target.names.type
             resolver = self._resolvers.to_one(relation)
-            return [self._field(relation.name, name, resolver, description=relation.description)]
+            return [
+                self._field(
+                    relation.name,
+                    name,
+                    resolver,
+                    description=relation.description,
+                    meaning=LinkedRow(relation),
+                )
+            ]
         arguments = self._list_arguments(target)
         return [
             self._field(
@@ -128,9 +152,14 @@ class TypeMaker:
                 self._resolvers.to_many(relation),
                 arguments,
                 description=relation.description,
+                meaning=LinkedRows(relation),
             ),
             self._field(
-                f"{relation.name}Count", int, self._resolvers.to_count(relation), arguments[:1]
+                f"{relation.name}Count",
+                int,
+                self._resolvers.to_count(relation),
+                arguments[:1],
+                meaning=LinkedCount(relation),
             ),
         ]
 
@@ -154,6 +183,7 @@ class TypeMaker:
         *,
         description: str | None = None,
         python_name: str | None = None,
+        meaning: object = None,
     ) -> StrawberryField:
         annotation = StrawberryAnnotation(kind, namespace=self._namespace)
         made = StrawberryField(
@@ -161,6 +191,7 @@ class TypeMaker:
             graphql_name=name,
             type_annotation=annotation,
             description=description,
+            metadata=note(meaning),
         )
         if resolver:
             made(resolver)
