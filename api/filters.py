@@ -20,7 +20,7 @@ from django.db.models.lookups import Exact, GreaterThan
 from strawberry import UNSET
 from strawberry.scalars import JSON, Base64
 
-from .catalog import Catalog, Entity
+from .catalog import Catalog, Column, Entity, Model
 from .errors import RequestRefused
 from .scalars import BigInt
 
@@ -117,7 +117,7 @@ def where(entity: Entity, catalog: Catalog, given: Any, path: str = "") -> Q:
     condition = Q()
     for column in entity.columns:
         if _is_given(lookups := getattr(given, column.attname)):
-            condition &= _tests(f"{path}{column.attname}", lookups)
+            condition &= _tests(path, column, lookups)
     for relation in entity.relations:
         if not _is_given(nested := getattr(given, relation.attribute)):
             continue
@@ -142,13 +142,17 @@ class Test:
 
     entity: Entity
     """Whose column is tested."""
-    attname: str
+    column: Column
     lookup: str
     value: Any
 
-    def condition(self) -> Q:
-        """What it means for rows of its entity."""
-        return _TESTS[self.lookup](self.attname, self.value)
+    def alone(self) -> tuple[Model, Q]:
+        """The same test of a model's own column: of the one that a foreign key refers to."""
+        model, path = self.entity.model, _lookup_path(self.column, self.lookup)
+        while "__" in path:
+            name, _, path = path.partition("__")
+            model = model._meta.get_field(name).related_model  # type: ignore[assignment]
+        return model, _TESTS[self.lookup](path, self.value)
 
 
 def tests_in(entity: Entity, catalog: Catalog, given: Any) -> Iterator[Test]:
@@ -159,7 +163,7 @@ def tests_in(entity: Entity, catalog: Catalog, given: Any) -> Iterator[Test]:
         if _is_given(lookups := getattr(given, column.attname)):
             for name in _TESTS:
                 if _is_given(value := getattr(lookups, name, None)):
-                    yield Test(entity, column.attname, name, value)
+                    yield Test(entity, column, name, value)
     for relation in entity.relations:
         yield from tests_in(catalog[relation.target], catalog, getattr(given, relation.attribute))
     for joined in (given.AND, given.OR, given.NOT):
@@ -185,7 +189,7 @@ def _any(conditions: Any) -> Q:
     return reduce(Q.__or__, found, Q()) if found else _NOTHING
 
 
-def _tests(path: str, given: Any) -> Q:
+def _tests(path: str, column: Column, given: Any) -> Q:
     condition = Q()
     for name, test in _TESTS.items():
         value: Any = getattr(given, name, None)
@@ -195,8 +199,13 @@ def _tests(path: str, given: Any) -> Q:
                     f"inList has {len(value)} values; it takes at most {MAX_LIST_LENGTH}. "
                     "Ask in several operations."
                 )
-            condition &= test(path, value)
+            condition &= test(path + _lookup_path(column, name), value)
     return condition
+
+
+def _lookup_path(column: Column, name: str) -> str:
+    # Django's foreign keys know the lookups of numbers; those that do not mind the case only text.
+    return column.lookup if name.startswith("i_") else column.attname
 
 
 def _plain(lookup: str) -> Callable[[str, Any], Q]:

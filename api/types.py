@@ -25,6 +25,7 @@ from .meanings import (
     RowByKey,
     RowCount,
     Rows,
+    meaning_of,
     note,
 )
 from .names import field_name
@@ -206,13 +207,22 @@ def _graphql_name(field: StrawberryField) -> str:
 def _own_or_generated(
     field: StrawberryField, generated: dict[str | None, StrawberryField]
 ) -> StrawberryField:
-    """The field as its author wrote it, but a bare relation as the program resolves it."""
+    """The field as its author wrote it, but one that is only named as the program resolves it."""
     if not isinstance(field, StrawberryDjangoField) or field.base_resolver is not None:
         return field
-    if not getattr(field, "is_relation", False):
-        return field
     made = generated.get(_graphql_name(field))
-    if made is None:
+    if made is None or not (getattr(field, "is_relation", False) or _is_same_column(field, made)):
         return field
     made.description = field.description or made.description
     return made
+
+
+def _is_same_column(field: StrawberryDjangoField, made: StrawberryField) -> bool:
+    """Whether a written field names a column and says nothing of its own about it."""
+    return (
+        isinstance(meaning_of(made), ColumnValue)
+        and (field.django_name or field.python_name) == made.python_name
+        and field.type == made.type
+        and not field.extensions
+        and not field.store
+    )

@@ -98,12 +98,12 @@ class Key:
         given = get_argument_values(self.definition, self.node, variables)
         columns = [self.entity.column(attname) for attname in self.entity.key]
         tests = [
-            Test(self.entity, column.attname, "exact", given[column.name]) for column in columns
+            Test(self.entity, column, "exact", given[column.name]) for column in columns
         ]
         return Asked(
             shape=tuple(_lookup_shape("exact", test.value) for test in tests),
             is_constant=False,
-            filters=Given({test.attname: Given({"exact": test.value}) for test in tests}),
+            filters=Given({test.column.attname: Given({"exact": test.value}) for test in tests}),
             limit=1,
             tests=tuple(tests),
         )

@@ -52,8 +52,9 @@ class Level:
 
     def show(self, reader: Reader, rows: Sequence[Any], weights: Weights) -> list[dict[str, Any]]:
         """An object for each row."""
-        if not rows:
-            return []
+        if not rows or not self.fields:
+            # A selection may be empty: every field of it switched off.
+            return [{} for _ in rows]
         columns = list(zip(*rows, strict=True))
         shown = [one.show(reader, columns, weights) for one in self.fields.values()]
         names = tuple(self.fields)
@@ -103,7 +104,7 @@ class LinkedRowShown:
         keys = columns[self.place]
         uses = _uses(keys, weights) if weights or self.level.leads_on else None
         reader.spend(sum(uses.values()) if uses is not None else len(keys) - keys.count(None))
-        wanted = [key for key in dict.fromkeys(keys) if key is not None]
+        wanted = _distinct(keys)
         if not wanted:
             return keys
         rows = reader.rows(self.statement, NO_ARGUMENTS, {Hole.KEYS: reader.keys(wanted)})
@@ -130,8 +131,8 @@ class LinkedRowsShown:
 
     def show(self, reader: Reader, columns: Columns, weights: Weights) -> Values:
         keys = columns[self.place]
-        _refuse_nothing(keys, self.relation)
-        rows = self._rows(reader, list(dict.fromkeys(keys)))
+        wanted = _distinct(keys)
+        rows = self._rows(reader, wanted) if wanted else []
         found_keys = [row[self.back] for row in rows]
         onward = None
         if weights is None:
@@ -175,10 +176,9 @@ class LinkedCountShown:
 
     def show(self, reader: Reader, columns: Columns, weights: Weights) -> Values:
         keys = columns[self.place]
-        _refuse_nothing(keys, self.relation)
         asked = self.arguments.read(reader.variables)
-        wanted = reader.keys(list(dict.fromkeys(keys)))
-        found = dict(reader.rows(self.statement, asked, {Hole.KEYS: wanted}))
+        wanted = {Hole.KEYS: reader.keys(_distinct(keys))}
+        found = dict(reader.rows(self.statement, asked, wanted))
         return self.writer([found.get(key, 0) for key in keys])
 
 
@@ -237,9 +237,8 @@ def _uses(keys: Values, weights: Weights) -> Mapping[Any, int]:
     return uses
 
 
-def _refuse_nothing(keys: Values, relation: Relation) -> None:
-    if None in keys:
-        raise NotCompiled(f"{relation.name} starts from a null")
+def _distinct(keys: Values) -> list[Any]:
+    return [key for key in dict.fromkeys(keys) if key is not None]
 
 
 def _uuid(value: Any) -> UUID:

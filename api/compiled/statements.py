@@ -155,9 +155,10 @@ def _occurrences(part: Sequence[Any], whole: Sequence[Any]) -> list[int]:
 
 def _compiled_test(test: Test, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:
     """A test alone, as Django makes it: its SQL, and its value as parameters."""
-    query = Query(test.entity.model)
+    model, condition = test.alone()
+    query = Query(model)
     try:
-        sql, params = query.build_where(test.condition()).as_sql(
+        sql, params = query.build_where(condition).as_sql(
             query.get_compiler(connection=connection), connection
         )
     except (EmptyResultSet, FullResultSet):
