@@ -26,9 +26,10 @@ MAX_ALIASES = 100
 MAX_TOKENS = 5_000
 
 
-def extensions(written: Written, compiler: Callable[[], Compiler]) -> Sequence[Any]:
+def extensions(
+    written: Written, documents: Documents, compiler: Callable[[], Compiler]
+) -> Sequence[Any]:
     """What runs around every operation, outermost first. `compiler` is asked for when one runs."""
-    documents = Documents()
     # Made once: the limiters make a class for each of their instances.
     rules = [
         rule

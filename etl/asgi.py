@@ -25,6 +25,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl.settings")
 logger = logging.getLogger(__name__)
 
 _django = get_asgi_application()
+
+# Django is set up from here on.
+from api.compiled.workers import close_workers, open_workers  # noqa: E402
+from api.direct import answered_directly  # noqa: E402
+
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
 
@@ -33,8 +38,10 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
     """Serve a request, or accompany the server from its start to its shutdown."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
-    else:
-        await _django(scope, receive, send)  # type: ignore[arg-type]
+        return
+    rest = await answered_directly(scope, receive, send)
+    if rest is not None:
+        await _django(scope, rest, send)  # type: ignore[arg-type]
 
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
@@ -44,6 +51,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
+                open_workers()
                 supervisor = await _start(stop)
             except Exception as error:
                 logger.exception("the scheduler did not start")
@@ -54,6 +62,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             stop.set()
             if supervisor is not None:
                 await supervisor.stop()
+            await asyncio.to_thread(close_workers)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

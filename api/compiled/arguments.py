@@ -97,9 +97,7 @@ class Key:
         """The key that is asked for. Raises `GraphQLError` for one that cannot be."""
         given = get_argument_values(self.definition, self.node, variables)
         columns = [self.entity.column(attname) for attname in self.entity.key]
-        tests = [
-            Test(self.entity, column, "exact", given[column.name]) for column in columns
-        ]
+        tests = [Test(self.entity, column, "exact", given[column.name]) for column in columns]
         return Asked(
             shape=tuple(_lookup_shape("exact", test.value) for test in tests),
             is_constant=False,

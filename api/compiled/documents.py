@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from graphql import DocumentNode
+from graphql import DocumentNode, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 
 from ..errors import NotCompiled
@@ -24,6 +24,8 @@ class Known:
 
     document: DocumentNode
     switches: frozenset[str]
+    first_name: str | None
+    """The name of its first operation: which one is meant where none is named."""
     plans: dict[Hashable, Plan | NotCompiled] = field(default_factory=dict)
     """By operation and setting of its switches; or why there is none."""
 
@@ -32,6 +34,13 @@ class Known:
         if len(self.plans) >= _MAX_PLANS:
             self.plans.clear()
         self.plans[key] = plan
+
+
+def known_of(document: DocumentNode) -> Known:
+    """A document that was found valid, without plans yet."""
+    first = next(one for one in document.definitions if isinstance(one, OperationDefinitionNode))
+    name = first.name.value if first.name else None
+    return Known(document, switch_variables(document), name)
 
 
 class Documents:
@@ -54,7 +63,7 @@ class Documents:
 
     def add(self, text: str, document: DocumentNode) -> Known:
         """Remember a document that was found valid."""
-        known = Known(document, switch_variables(document))
+        known = known_of(document)
         if len(text) > _LONGEST:
             return known
         with self._lock:

@@ -18,9 +18,8 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionResult
 
 from .answers import Answer, Compiler
-from .documents import Documents, Known
+from .documents import Documents, known_of
 from .reading import Ran
-from .selection import switch_variables
 from .workers import in_worker
 
 
@@ -70,7 +69,7 @@ class CompiledPath(SchemaExtension):
         assert document is not None  # strawberry has parsed it before it executes
         known = self._documents.find(context.query)
         if known is None or known.document is not document:
-            known = Known(document, switch_variables(document))
+            known = known_of(document)
         name, inputs = context.operation_name, context.variables or {}
         compiler = self._compiler()
         return await in_worker(lambda: compiler.answer(known, name, inputs))

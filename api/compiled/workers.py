@@ -41,6 +41,11 @@ def close_workers() -> None:
         pool.shutdown()
 
 
+def workers_are_open() -> bool:
+    """Whether this process has such threads."""
+    return bool(_workers)
+
+
 async def in_worker(work: Callable[[], Found]) -> Found:
     """Run a function that reads, off the event loop."""
     if not _workers:

@@ -26,7 +26,7 @@ def _fill() -> None:
 
     pick = random.Random(7)
     fetch = uuid.UUID(int=1)
-    Item.objects.bulk_create(
+    Item._base_manager.bulk_create(
         Item(
             id=number,
             name=_words(pick, 3),
@@ -36,7 +36,7 @@ def _fill() -> None:
         )
         for number in range(1, ITEMS + 1)
     )
-    Quest.objects.bulk_create(
+    Quest._base_manager.bulk_create(
         Quest(
             id=number,
             title=_words(pick, 4),
@@ -46,7 +46,7 @@ def _fill() -> None:
         )
         for number in range(1, QUESTS + 1)
     )
-    Requirement.objects.bulk_create(
+    Requirement._base_manager.bulk_create(
         Requirement(
             id=number,
             item_id=pick.randint(1, ITEMS),

@@ -47,4 +47,4 @@ class Requirement(Derived):
         db_table = "requirement"
 
     def __str__(self) -> str:
-        return f"{self.quest_id} requires {self.quantity} {self.item_id}"
+        return f"requirement {self.id}"
