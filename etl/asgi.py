@@ -4,6 +4,7 @@ uvicorn etl.asgi:application
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -52,6 +53,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
         if message["type"] == "lifespan.startup":
             try:
                 open_workers()
+                await asyncio.to_thread(_settle)
                 supervisor = await _start(stop)
             except Exception as error:
                 logger.exception("the scheduler did not start")
@@ -65,6 +67,22 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             await asyncio.to_thread(close_workers)
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _settle() -> None:
+    """Make the schema now, and tell the garbage collector that what is there will stay."""
+    import gc
+
+    from api.errors import SchemaError
+    from api.schema import get_api
+
+    # A view tells whoever asks that there is no schema.
+    with contextlib.suppress(SchemaError):
+        get_api()
+    # Else each of its full rounds goes through all of Django and the schema: measured, a
+    # third of what an answer of 5,000 rows costs.
+    gc.collect()
+    gc.freeze()
 
 
 async def _start(stop: threading.Event) -> "Supervisor | None":

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from graphql import GraphQLError, GraphQLSchema, get_variable_values
 
 from ..catalog import Catalog
@@ -75,9 +74,8 @@ class Compiler:
             switch: value for switch, value in variables.coerced.items() if switch in known.switches
         }
         plan = self._plan(known, name, switches)
-        state = nullcontext(connections[database]) if plan.is_one_statement else snapshot(database)
-        with state as connection:
-            reader = Reader(connection=connection, variables=variables)
+        with snapshot(database, is_one_statement=plan.is_one_statement) as state:
+            reader = Reader(state=state, variables=variables)
             found = plan.answer(reader)
         try:
             data = orjson.dumps(found, option=OPTIONS)

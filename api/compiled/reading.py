@@ -15,6 +15,7 @@ from ..errors import NotCompiled
 from ..lineage import Payload, read_payloads
 from ..operation import MAX_ROWS
 from .arguments import Asked
+from .snapshots import Snapshot
 from .statements import Hole, Statement
 
 
@@ -30,13 +31,17 @@ class Ran:
 
 @dataclass(slots=True, kw_only=True)
 class Reader:
-    """What a plan reads with. `connection` says which database, `variables` the values."""
+    """What a plan reads with. `state` says which database, `variables` the values."""
 
-    connection: BaseDatabaseWrapper
+    state: Snapshot
     variables: VariableValues
     rows_left: int = MAX_ROWS
     ran: list[Ran] = field(default_factory=list)
     _payloads: dict[UUID, Payload | None] = field(default_factory=dict)
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return self.state.connection
 
     def rows(
         self, statement: Statement, asked: Asked, holes: Mapping[Hole, Any]
@@ -48,7 +53,7 @@ class Reader:
         sql, params = filled
         begun = time.perf_counter()
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
+            self.state.execute(cursor, sql, params)
             found: list[tuple[Any, ...]] = cursor.fetchall()
         milliseconds = (time.perf_counter() - begun) * 1000
         self.ran.append(Ran(sql=sql, row_count=len(found), milliseconds=milliseconds))

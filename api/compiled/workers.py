@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,6 +22,10 @@ Found = TypeVar("Found")
 # Statements run side by side; what Python does with their rows does not.
 WORKER_COUNT = min(8, (os.cpu_count() or 1) + 2)
 
+# A server that is busy asks a connection's health no more often than this.
+_TRUSTED_SECONDS = 1.0
+
+_thread = threading.local()
 _workers: list[ThreadPoolExecutor] = []
 
 
@@ -54,13 +59,21 @@ async def in_worker(work: Callable[[], Found]) -> Found:
 
 
 def _reading(work: Callable[[], Found]) -> Found:
+    if time.monotonic() - getattr(_thread, "used_at", 0.0) > _TRUSTED_SECONDS:
+        _give_back()
     try:
         return work()
     finally:
-        for connection in connections.all(initialized_only=True):
-            # A pooled connection goes back; one to SQLite stays this thread's.
-            if connection.vendor != "sqlite" or connection.errors_occurred:
-                connection.close()
+        _thread.used_at = time.monotonic()
+        if any(each.errors_occurred for each in connections.all(initialized_only=True)):
+            _give_back()
+
+
+def _give_back() -> None:
+    """Return what came from a pool, which looks whether a connection lives before it lends it."""
+    for connection in connections.all(initialized_only=True):
+        if connection.vendor != "sqlite" or connection.errors_occurred:
+            connection.close()
 
 
 def _close(together: threading.Barrier) -> None:
