@@ -99,6 +99,18 @@ def linked_pages(catalog: Catalog, relation: Relation, reads: Sequence[str]) -> 
     return Statement(target, catalog, draft)
 
 
+def linked_lists(catalog: Catalog, relation: Relation, reads: Sequence[str]) -> Statement:
+    """All rows that each key leads to, those of each list in their order."""
+    target = catalog[relation.target]
+
+    def draft(rows: Rows, asked: Asked) -> Draft:
+        chosen = rows.filter(_Among(F(relation.back)))
+        ordered = chosen.order_by(*order_by(target, catalog, asked.order))
+        return Draft(rows=ordered.values_list(*reads))
+
+    return Statement(target, catalog, draft)
+
+
 def linked_counts(catalog: Catalog, relation: Relation) -> Statement:
     """Each key with the number of rows that it leads to; keys without any are left out."""
 

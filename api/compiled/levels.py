@@ -6,7 +6,7 @@ keys in one statement and shows the level below. Rows that many link to are enco
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ import orjson
 from ..catalog import Column, Model, Relation
 from ..errors import NotCompiled
 from .arguments import Arguments, Asked
+from .paging import cut_pages
 from .reading import Reader
 from .statements import Hole, Statement
 from .values import OPTIONS, Values, Writer, column_writer
@@ -128,6 +129,9 @@ class LinkedRowsShown:
     arguments: Arguments
     of_one: Statement
     of_many: Statement
+    """Cut into pages by the database."""
+    of_many_whole: Statement
+    """Cut into pages as it is read."""
 
     def show(self, reader: Reader, columns: Columns, weights: Weights) -> Values:
         keys = columns[self.place]
@@ -151,17 +155,24 @@ class LinkedRowsShown:
         page = {Hole.OFFSET: asked.offset, Hole.LIMIT: asked.limit}
         if len(keys) == 1:
             return reader.rows(self.of_one, asked, {**page, Hole.KEY: reader.key(keys[0])})
-        return reader.rows(
-            self.of_many,
-            asked,
-            {
-                **page,
-                Hole.KEYS: reader.keys(keys),
-                Hole.LAST: asked.offset + asked.limit,
-                # A row stands in the answer at least once: one too many is enough to refuse.
-                Hole.READABLE: reader.rows_left + 1,
-            },
-        )
+        # A row stands in the answer at least once: one too many is enough to refuse.
+        readable = reader.rows_left + 1
+        page |= {Hole.KEYS: reader.keys(keys), Hole.READABLE: readable}
+        if reader.connection.vendor != "sqlite":
+            page[Hole.LAST] = asked.offset + asked.limit
+            return reader.rows(self.of_many, asked, page)
+
+        def cut(fetch: Callable[[int], list[Any]]) -> list[Any]:
+            return cut_pages(
+                fetch,
+                key=self.back,
+                list_count=len(keys),
+                offset=asked.offset,
+                limit=asked.limit,
+                readable=readable,
+            )
+
+        return reader.rows(self.of_many_whole, asked, page, cut)
 
 
 @dataclass(slots=True)
@@ -178,7 +189,7 @@ class LinkedCountShown:
         keys = columns[self.place]
         asked = self.arguments.read(reader.variables)
         wanted = {Hole.KEYS: reader.keys(_distinct(keys))}
-        found = dict(reader.rows(self.statement, asked, wanted))
+        found: dict[Any, int] = dict(reader.rows(self.statement, asked, wanted))  # type: ignore[arg-type]
         return self.writer([found.get(key, 0) for key in keys])
 
 

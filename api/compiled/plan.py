@@ -245,6 +245,7 @@ class _Work:
             arguments=Arguments(definition, nodes[0], target, self.catalog),
             of_one=drafts.linked_page(self.catalog, relation, below.reads),
             of_many=drafts.linked_pages(self.catalog, relation, below.reads),
+            of_many_whole=drafts.linked_lists(self.catalog, relation, below.reads),
         )
 
     def _linked_count(

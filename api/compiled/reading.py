@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,9 @@ from ..operation import MAX_ROWS
 from .arguments import Asked
 from .snapshots import Snapshot
 from .statements import Hole, Statement
+
+Row = tuple[Any, ...]
+Fetch = Callable[[int], list[Row]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,13 @@ class Reader:
         return self.state.connection
 
     def rows(
-        self, statement: Statement, asked: Asked, holes: Mapping[Hole, Any]
-    ) -> list[tuple[Any, ...]]:
-        """The rows of a statement, flat, as the database gives them."""
+        self,
+        statement: Statement,
+        asked: Asked,
+        holes: Mapping[Hole, Any],
+        cut: Callable[[Fetch], list[Row]] | None = None,
+    ) -> list[Row]:
+        """The rows of a statement, flat, as the database gives them; those that `cut` takes."""
         filled = statement.fill(asked, holes, self.connection)
         if filled is None:
             return []
@@ -54,7 +61,7 @@ class Reader:
         begun = time.perf_counter()
         with self.connection.cursor() as cursor:
             self.state.execute(cursor, sql, params)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
+            found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
         milliseconds = (time.perf_counter() - begun) * 1000
         self.ran.append(Ran(sql=sql, row_count=len(found), milliseconds=milliseconds))
         return found

@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.db.models.signals import post_init
+from django.http import HttpRequest, HttpResponse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strawberry.http import process_result
@@ -60,14 +61,14 @@ def test_a_plan_answers_as_the_ordinary_executor_does(filled, entities, part):
         max_examples=EXAMPLES,
         deadline=None,
         database=None,
-        phases=[Phase.generate],
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
     @given(operations(get_api(), entities), st.just(part))
     def agree(operation, _):
         post_init.connect(note)
         try:
-            compiled = ask(operation, Asking(request=None, response=None, tells_plan=True))
+            compiled = ask(operation, Asking(HttpRequest(), HttpResponse(), tells_plan=True))
         finally:
             post_init.disconnect(note)
         ordinary = ask(operation, None)
