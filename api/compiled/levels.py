@@ -189,7 +189,7 @@ class LinkedCountShown:
         keys = columns[self.place]
         asked = self.arguments.read(reader.variables)
         wanted = {Hole.KEYS: reader.keys(_distinct(keys))}
-        found: dict[Any, int] = dict(reader.rows(self.statement, asked, wanted))  # type: ignore[arg-type]
+        found: dict[Any, int] = dict(reader.rows(self.statement, asked, wanted))
         return self.writer([found.get(key, 0) for key in keys])
 
 

@@ -6,6 +6,7 @@ what no plan covers, and some for what is refused: these are marked.
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import build_schema
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ class Operation:
     """A question and its variables."""
 
     text: str = ""
-    variables: dict = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
     is_covered: bool = True
     """Whether a plan has to answer it, if nothing refuses it."""
     places: int = 0
@@ -246,7 +247,7 @@ class _Writer:
     def lookups(self, scalar):
         names = [
             definition.python_name
-            for definition in _LOOKUPS[scalar].__strawberry_definition__.fields
+            for definition in _LOOKUPS[scalar].__strawberry_definition__.fields  # type: ignore[attr-defined]
         ]
         found = {}
         for name in {self.one_of(names) for _ in range(self.draw(st.integers(1, 2)))}:

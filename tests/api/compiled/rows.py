@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -29,7 +30,7 @@ def fill(model, count=9, seed=1):
     """Store this many rows of a model, whose foreign keys lead to rows that are there."""
     pick = random.Random(f"{seed} {model._meta.label}")
     keys = [field.attname for field in model._meta.pk_fields]
-    rows = {}
+    rows: dict[tuple[Any, ...], Any] = {}
     for number in range(count):
         row = model(
             **{

@@ -61,7 +61,7 @@ def test_other_values_give_other_answers(db):
     compiler = get_api().compiler
 
     @settings(
-        max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.lists(values, min_size=2, max_size=4))
     def agree(asked):
