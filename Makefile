@@ -16,7 +16,7 @@ COMPILE := build/pins/bin/uv pip compile --quiet --generate-hashes --no-emit-ind
 	--universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-crash source docs pins
+.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-serve bench-crash source docs pins
 
 help: ## List these commands
 	@echo "Usage: make COMMAND"
@@ -63,6 +63,9 @@ bench-archive: $(BIN)/.dev-stamp ## Measure the archive: size, speed, memory, lo
 bench-replay: $(BIN)/.dev-stamp build/peers/.stamp ## Measure a replay from archive to table, against other ways; ARGS="--only sqlite" narrows
 	$(BIN)/python -m bench.replay $(ARGS)
 
+bench-serve: $(BIN)/.dev-stamp build/peers/postgraphile/.stamp ## Measure GraphQL over HTTP, against PostGraphile and strawberry-django; needs npm
+	$(BIN)/python -m bench.serve $(ARGS)
+
 bench-crash: $(BIN)/.dev-stamp ## Kill 2,000 processes at work and count what was lost; KILLS=500 for fewer
 	$(BIN)/python -m bench.crash --kills $(or $(KILLS),2000) $(ARGS)
 
@@ -103,6 +106,13 @@ build/peers/.stamp: requirements/peers.txt | $(BIN)/python
 	@$(BIN)/python -m venv build/peers
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
 		--require-hashes -r $<
+	@touch $@
+
+build/peers/postgraphile/.stamp: bench/serve/postgraphile/package.json bench/serve/postgraphile/server.mjs
+	@echo "Installing PostGraphile and its Node in build/peers/postgraphile ..."
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@cd $(@D) && npm install --no-audit --no-fund --no-package-lock --silent
 	@touch $@
 
 build/pins/bin/uv:

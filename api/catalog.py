@@ -29,6 +29,8 @@ class Column:
     name: str
     """The GraphQL name."""
     attname: str
+    lookup: str
+    """The lookup of its value; a foreign key's goes through to the column it refers to."""
     scalar: Any
     is_nullable: bool
     is_sortable: bool
@@ -190,11 +192,18 @@ def _column(field: "models.Field[Any, Any]", comments: Mapping[str, str]) -> Col
     return Column(
         name=field_name(field.attname),
         attname=field.attname,
+        lookup=_lookup(field),
         scalar=scalar,
         is_nullable=field.null,
         is_sortable=scalar not in (JSON, Base64),
         description=_about(field, comments),
     )
+
+
+def _lookup(field: Any) -> str:
+    if isinstance(field, models.ForeignKey):
+        return f"{field.name}__{_lookup(field.target_field)}"
+    return str(field.name)
 
 
 def _about(field: "models.Field[Any, Any]", comments: Mapping[str, str]) -> str | None:

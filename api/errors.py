@@ -13,3 +13,7 @@ class SchemaError(ApiError):
 
 class RequestRefused(ApiError, GraphQLError):
     """A question the API understands and will not answer: its message goes to the client."""
+
+
+class NotCompiled(ApiError):
+    """An operation that the compiled path leaves to the ordinary executor; the message says why."""

@@ -6,7 +6,8 @@ field or lookup given as null counts as not given.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -19,7 +20,7 @@ from django.db.models.lookups import Exact, GreaterThan
 from strawberry import UNSET
 from strawberry.scalars import JSON, Base64
 
-from .catalog import Catalog, Entity
+from .catalog import Catalog, Column, Entity, Model
 from .errors import RequestRefused
 from .scalars import BigInt
 
@@ -76,6 +77,10 @@ _LOOKUPS: dict[Any, type] = {
 LOOKUP_NAMES = frozenset(made.__name__ for made in _LOOKUPS.values())
 
 
+LOOKUPS = tuple(_TEXT | _COMPARE)
+"""The names of all lookups, as Python has them."""
+
+
 def filter_class(entity: Entity, catalog: Catalog, module: str) -> type:
     """The input type that filters an entity's rows; related ones are named, not referred to."""
     annotations: dict[str, Any] = {}
@@ -112,7 +117,7 @@ def where(entity: Entity, catalog: Catalog, given: Any, path: str = "") -> Q:
     condition = Q()
     for column in entity.columns:
         if _is_given(lookups := getattr(given, column.attname)):
-            condition &= _tests(f"{path}{column.attname}", lookups)
+            condition &= _tests(path, column, lookups)
     for relation in entity.relations:
         if not _is_given(nested := getattr(given, relation.attribute)):
             continue
@@ -129,6 +134,41 @@ def where(entity: Entity, catalog: Catalog, given: Any, path: str = "") -> Q:
     if _is_given(given.NOT):
         condition &= ~_any(where(entity, catalog, one, path) for one in given.NOT)
     return condition
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One lookup of a filter, wherever in it."""
+
+    entity: Entity
+    """Whose column is tested."""
+    column: Column
+    lookup: str
+    value: Any
+
+    def alone(self) -> tuple[Model, Q]:
+        """The same test of a model's own column: of the one that a foreign key refers to."""
+        model, path = self.entity.model, _lookup_path(self.column, self.lookup)
+        while "__" in path:
+            name, _, path = path.partition("__")
+            model = model._meta.get_field(name).related_model  # type: ignore[assignment]
+        return model, _TESTS[self.lookup](path, self.value)
+
+
+def tests_in(entity: Entity, catalog: Catalog, given: Any) -> Iterator[Test]:
+    """Every lookup of a filter, those on related rows included."""
+    if not _is_given(given):
+        return
+    for column in entity.columns:
+        if _is_given(lookups := getattr(given, column.attname)):
+            for name in _TESTS:
+                if _is_given(value := getattr(lookups, name, None)):
+                    yield Test(entity, column, name, value)
+    for relation in entity.relations:
+        yield from tests_in(catalog[relation.target], catalog, getattr(given, relation.attribute))
+    for joined in (given.AND, given.OR, given.NOT):
+        for one in joined if _is_given(joined) else ():
+            yield from tests_in(entity, catalog, one)
 
 
 def _is_given(value: Any) -> bool:
@@ -149,7 +189,7 @@ def _any(conditions: Any) -> Q:
     return reduce(Q.__or__, found, Q()) if found else _NOTHING
 
 
-def _tests(path: str, given: Any) -> Q:
+def _tests(path: str, column: Column, given: Any) -> Q:
     condition = Q()
     for name, test in _TESTS.items():
         value: Any = getattr(given, name, None)
@@ -159,8 +199,13 @@ def _tests(path: str, given: Any) -> Q:
                     f"inList has {len(value)} values; it takes at most {MAX_LIST_LENGTH}. "
                     "Ask in several operations."
                 )
-            condition &= test(path, value)
+            condition &= test(path + _lookup_path(column, name), value)
     return condition
+
+
+def _lookup_path(column: Column, name: str) -> str:
+    # Django's foreign keys know the lookups of numbers; those that do not mind the case only text.
+    return column.lookup if name.startswith("i_") else column.attname
 
 
 def _plain(lookup: str) -> Callable[[str, Any], Q]:

@@ -1,11 +1,12 @@
 """Limits: how large, deep and repetitive an operation may be, and what an error may tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
 from graphql import GraphQLError
 from strawberry.extensions import (
+    AddValidationRules,
     MaskErrors,
     MaxAliasesLimiter,
     MaxTokensLimiter,
@@ -14,6 +15,9 @@ from strawberry.extensions import (
 )
 from strawberry_django.optimizer import DjangoOptimizerExtension
 
+from .compiled.answers import Compiler
+from .compiled.documents import Documents, KnownDocuments
+from .compiled.extension import CompiledPath
 from .discovery import Written
 from .operation import OperationScope
 
@@ -22,14 +26,23 @@ MAX_ALIASES = 100
 MAX_TOKENS = 5_000
 
 
-def extensions(written: Written) -> Sequence[Any]:
-    """What runs around every operation, outermost first."""
+def extensions(
+    written: Written, documents: Documents, compiler: Callable[[], Compiler]
+) -> Sequence[Any]:
+    """What runs around every operation, outermost first. `compiler` is asked for when one runs."""
+    # Made once: the limiters make a class for each of their instances.
+    rules = [
+        rule
+        for limiter in (MaxAliasesLimiter(MAX_ALIASES), QueryDepthLimiter(MAX_DEPTH))
+        for rule in limiter.validation_rules
+    ]
     found: list[type[SchemaExtension] | Any] = [
         lambda: MaskErrors(_is_hidden, "Something went wrong; the server's log says what."),
         lambda: MaxTokensLimiter(MAX_TOKENS),
-        lambda: MaxAliasesLimiter(MAX_ALIASES),
-        lambda: QueryDepthLimiter(MAX_DEPTH),
+        lambda: AddValidationRules(rules),
+        lambda: KnownDocuments(documents),
         OperationScope,
+        lambda: CompiledPath(compiler, documents),
     ]
     if written.roots:
         # Costs a call for every field: only where a source's own root fields need it. Rows come

@@ -48,10 +48,11 @@ class Payload:
 
 def resolve_payload(root: Any) -> Awaitable[Payload | None]:
     """The payload of a row; the payloads of one level are read from the archive together."""
-    return current().load(Payload, getattr(root, LINEAGE_COLUMN), lambda: _read)
+    return current().load(Payload, getattr(root, LINEAGE_COLUMN), lambda: read_payloads)
 
 
-def _read(fetch_ids: list[UUID]) -> list[Payload | None]:
+def read_payloads(fetch_ids: list[UUID]) -> list[Payload | None]:
+    """The payloads of these fetches, null for each that the archive does not hold."""
     found = Archive().read_many(fetch_ids, bodies=False)
     return [_shown(found[fetch_id]) if fetch_id in found else None for fetch_id in fetch_ids]
 

@@ -103,7 +103,9 @@ class Resolvers:
         target = self._catalog[relation.target]
 
         async def resolve(root: Any, info: Info, **asked: Any) -> list[Model]:
-            operation = current()
+            operation, key = current(), getattr(root, relation.own)
+            if key is None:
+                return []
 
             def batch() -> Callable[[list[Any]], list[list[Model]]]:
                 rows = self._rows(target, info)
@@ -111,9 +113,7 @@ class Resolvers:
                 rows = rows.filter(condition)
                 return lambda keys: _fetch_lists(rows, relation, order, page, keys, operation)
 
-            found: list[Model] = await operation.load(
-                _place(info), getattr(root, relation.own), batch
-            )
+            found: list[Model] = await operation.load(_place(info), key, batch)
             operation.spend(len(found))
             return found
 

@@ -20,7 +20,8 @@ from strawberry.types.scalar import ScalarDefinition
 from .errors import SchemaError
 
 BigInt = NewType("BigInt", int)
-_SAFE = 2**53 - 1
+SAFE_INTEGERS = range(-(2**53) + 1, 2**53)
+"""Those that every client reads without rounding."""
 
 
 def _refuse(value: object, expected: str) -> StrawberryInputCoercionError:
@@ -28,7 +29,7 @@ def _refuse(value: object, expected: str) -> StrawberryInputCoercionError:
 
 
 def _write_integer(value: int) -> int | str:
-    return value if -_SAFE <= value <= _SAFE else str(value)
+    return value if value in SAFE_INTEGERS else str(value)
 
 
 def _read_integer(value: object) -> int:

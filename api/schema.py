@@ -6,12 +6,13 @@ It depends on code alone, never on what the database holds.
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
@@ -20,6 +21,8 @@ from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
 from .catalog import Catalog, make_catalog
+from .compiled.answers import Compiler
+from .compiled.documents import Documents
 from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
@@ -58,6 +61,9 @@ class Api:
 
     schema: strawberry.Schema
     catalog: Catalog
+    documents: Documents
+    """Those that were asked and are valid."""
+    compiler: Compiler
 
 
 class _Schema(strawberry.Schema):
@@ -82,6 +88,11 @@ def get_api() -> Api:
             if not _made:
                 _made.append(make_api())
     return _made[0]
+
+
+def made_api() -> Api | None:
+    """The program's schema, if it is made already."""
+    return _made[0] if _made else None
 
 
 def describe() -> Catalog:
@@ -115,10 +126,22 @@ def make_api() -> Api:
     namespace["Feed"] = Feed
     written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
-    return Api(schema=_schema(roots, written), catalog=catalog)
+    documents, compilers = Documents(), list[Compiler]()
+    schema = _schema(roots, written, extensions(written, documents, lambda: compilers[0]))
+    compilers.append(Compiler(catalog, _core(schema)))
+    return Api(schema=schema, catalog=catalog, documents=documents, compiler=compilers[0])
 
 
-def _schema(roots: dict[str | None, StrawberryField], written: Written) -> strawberry.Schema:
+def _core(schema: strawberry.Schema) -> GraphQLSchema:
+    """The types as graphql-core has them."""
+    query = schema.schema_converter.type_map["Query"].implementation
+    assert isinstance(query, GraphQLObjectType)
+    return GraphQLSchema(query)
+
+
+def _schema(
+    roots: dict[str | None, StrawberryField], written: Written, around: Sequence[Any]
+) -> strawberry.Schema:
     fields: dict[str, Any] = {}
     config = StrawberryConfig(scalar_map=scalar_map())
     for field in [
@@ -130,6 +153,6 @@ def _schema(roots: dict[str | None, StrawberryField], written: Written) -> straw
     query = strawberry.type(type("Query", (), {"__module__": _MODULE}), name="Query")
     query.__strawberry_definition__.fields = list(fields.values())  # type: ignore[attr-defined]
     try:
-        return _Schema(query, config=config, extensions=extensions(written))
+        return _Schema(query, config=config, extensions=around)
     except (GraphQLError, TypeError, ValueError, NameError) as error:
         raise SchemaError(f"The GraphQL schema cannot be made: {error}") from error

@@ -16,6 +16,18 @@ from strawberry_django.fields.field import StrawberryDjangoField
 from .catalog import Catalog, Entity, Relation
 from .comments import own_docstring
 from .lineage import Payload, resolve_payload
+from .meanings import (
+    ColumnValue,
+    Lineage,
+    LinkedCount,
+    LinkedRow,
+    LinkedRows,
+    RowByKey,
+    RowCount,
+    Rows,
+    meaning_of,
+    note,
+)
 from .names import field_name
 from .pages import Pagination
 from .resolve import Resolver, Resolvers
@@ -64,6 +76,7 @@ class TypeMaker:
                 column.scalar | None if column.is_nullable else column.scalar,
                 description=column.description,
                 python_name=column.attname,
+                meaning=ColumnValue(column),
             )
             for column in entity.columns
         ]
@@ -76,6 +89,7 @@ class TypeMaker:
                     Payload | None,
                     resolve_payload,
                     description="The response that this row comes from.",
+                    meaning=Lineage(),
                 )
             )
         return made
@@ -90,6 +104,7 @@ class TypeMaker:
                 self._resolvers.many(entity),
                 self._list_arguments(entity),
                 description=entity.description or None,
+                meaning=Rows(entity),
             ),
             self._field(
                 names.count,
@@ -97,6 +112,7 @@ class TypeMaker:
                 self._resolvers.count(entity),
                 self._list_arguments(entity)[:1],
                 description=f"How many {names.many} there are.",
+                meaning=RowCount(entity),
             ),
         ]
         if names.one:
@@ -108,6 +124,7 @@ class TypeMaker:
                     self._resolvers.one(entity),
                     [self._argument(key.attname, key.scalar, name=key.name) for key in keys],
                     description=f"The one with this {' and '.join(key.name for key in keys)}.",
+                    meaning=RowByKey(entity),
                 )
             )
         return made
@@ -119,7 +136,15 @@ class TypeMaker:
             # A foreign key's target always exists: a row without it is held, not loaded.
             name = f"{target.names.type} | None" if relation.is_nullable else target.names.type
             resolver = self._resolvers.to_one(relation)
-            return [self._field(relation.name, name, resolver, description=relation.description)]
+            return [
+                self._field(
+                    relation.name,
+                    name,
+                    resolver,
+                    description=relation.description,
+                    meaning=LinkedRow(relation),
+                )
+            ]
         arguments = self._list_arguments(target)
         return [
             self._field(
@@ -128,9 +153,14 @@ class TypeMaker:
                 self._resolvers.to_many(relation),
                 arguments,
                 description=relation.description,
+                meaning=LinkedRows(relation),
             ),
             self._field(
-                f"{relation.name}Count", int, self._resolvers.to_count(relation), arguments[:1]
+                f"{relation.name}Count",
+                int,
+                self._resolvers.to_count(relation),
+                arguments[:1],
+                meaning=LinkedCount(relation),
             ),
         ]
 
@@ -154,6 +184,7 @@ class TypeMaker:
         *,
         description: str | None = None,
         python_name: str | None = None,
+        meaning: object = None,
     ) -> StrawberryField:
         annotation = StrawberryAnnotation(kind, namespace=self._namespace)
         made = StrawberryField(
@@ -161,6 +192,7 @@ class TypeMaker:
             graphql_name=name,
             type_annotation=annotation,
             description=description,
+            metadata=note(meaning),
         )
         if resolver:
             made(resolver)
@@ -175,13 +207,22 @@ def _graphql_name(field: StrawberryField) -> str:
 def _own_or_generated(
     field: StrawberryField, generated: dict[str | None, StrawberryField]
 ) -> StrawberryField:
-    """The field as its author wrote it, but a bare relation as the program resolves it."""
+    """The field as its author wrote it, but one that is only named as the program resolves it."""
     if not isinstance(field, StrawberryDjangoField) or field.base_resolver is not None:
         return field
-    if not getattr(field, "is_relation", False):
-        return field
     made = generated.get(_graphql_name(field))
-    if made is None:
+    if made is None or not (getattr(field, "is_relation", False) or _is_same_column(field, made)):
         return field
     made.description = field.description or made.description
     return made
+
+
+def _is_same_column(field: StrawberryDjangoField, made: StrawberryField) -> bool:
+    """Whether a written field names a column and says nothing of its own about it."""
+    return (
+        isinstance(meaning_of(made), ColumnValue)
+        and (field.django_name or field.python_name) == made.python_name
+        and field.type == made.type
+        and not field.extensions
+        and not field.store
+    )

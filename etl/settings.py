@@ -116,6 +116,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 60,
     }
+else:
+    # Every request's thread asks for a connection; opening one takes longer than most questions.
+    # None is kept open that nobody uses, and the database's own limit is the one that is met.
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": 100}
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 # The rollups' tables follow their SQL files and are created by the load.
 MIGRATION_MODULES = {"rollups": None}

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # server is thrown away then.
 WARNINGS = ["-W", "ignore:Error when trying to teardown test databases"]
 TESTS = [
+    "tests/api/compiled/test_agreement.py",
+    "tests/api/compiled/test_values_in_plans.py",
     "tests/raw_store/test_lookup.py",
     "tests/reshape/test_load.py",
     "tests/reshape/test_neighbours.py",

@@ -20,6 +20,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from strawberry.django.views import AsyncGraphQLView
 
+from ..compiled.extension import Asking
 from ..errors import SchemaError
 from ..schema import get_api
 from .files import version
@@ -45,6 +46,10 @@ _FIRST_QUESTION = """\
 
 
 class _View(AsyncGraphQLView[Any, Any]):
+    async def get_context(self, request: HttpRequest, response: HttpResponse) -> Asking:
+        tells_plan = request.headers.get("X-Plan", "") not in ("", "0")
+        return Asking(request=request, response=response, tells_plan=tells_plan)
+
     def encode_json(self, data: object) -> str | bytes:
         try:
             return orjson.dumps(data, default=DjangoJSONEncoder().default)

@@ -29,7 +29,7 @@ class Plant(Derived):
     is_edible = models.BooleanField(null=True)
     height_m = models.FloatField(null=True)
     seed_count = models.PositiveBigIntegerField(null=True)
-    serial = models.UUIDField(null=True)
+    serial = models.UUIDField(null=True, unique=True)
     notes = models.JSONField(null=True)
     leaf_scan = models.BinaryField(null=True)
 
@@ -45,6 +45,19 @@ class Shelf(Derived):
 
     def __str__(self) -> str:
         return f"level {self.level}"
+
+
+class Visit(Derived):
+    """An insect on a plant: a key that is a UUID, and a link to a column that is no key."""
+
+    id = models.UUIDField(primary_key=True)
+    plant = models.ForeignKey(
+        Plant, null=True, to_field="serial", on_delete=models.CASCADE, related_name="visits"
+    )
+    insect = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.insect
 
 
 class Label(Derived):

@@ -1,0 +1,97 @@
+"""Reading for one operation: statements on one connection, counted, timed and within bounds."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db.backends.base.base import BaseDatabaseWrapper
+from graphql.execution.values import VariableValues
+
+from ..errors import NotCompiled
+from ..lineage import Payload, read_payloads
+from ..operation import MAX_ROWS
+from .arguments import Asked
+from .snapshots import Snapshot
+from .statements import Hole, Statement
+
+Row = tuple[Any, ...]
+Fetch = Callable[[int], list[Row]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A statement that was executed."""
+
+    sql: str
+    row_count: int | None
+    """Null where the database did not say."""
+    milliseconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """What a plan reads with. `state` says which database, `variables` the values."""
+
+    state: Snapshot
+    variables: VariableValues
+    rows_left: int = MAX_ROWS
+    ran: list[Ran] = field(default_factory=list)
+    _payloads: dict[UUID, Payload | None] = field(default_factory=dict)
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return self.state.connection
+
+    def rows(
+        self,
+        statement: Statement,
+        asked: Asked,
+        holes: Mapping[Hole, Any],
+        cut: Callable[[Fetch], list[Row]] | None = None,
+    ) -> list[Row]:
+        """The rows of a statement, flat, as the database gives them; those that `cut` takes."""
+        filled = statement.fill(asked, holes, self.connection)
+        if filled is None:
+            return []
+        sql, params = filled
+        begun = time.perf_counter()
+        with self.connection.cursor() as cursor:
+            self.state.execute(cursor, sql, params)
+            found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
+        milliseconds = (time.perf_counter() - begun) * 1000
+        self.ran.append(Ran(sql=sql, row_count=len(found), milliseconds=milliseconds))
+        return found
+
+    def keys(self, values: list[Any]) -> Any:
+        """Keys of rows, as the one parameter that `Hole.KEYS` is."""
+        if self.connection.vendor == "postgresql":
+            return values
+        array = orjson.dumps(values).decode()
+        if "\\u0000" in array:
+            raise NotCompiled("a key that holds a NUL character, where SQLite's JSON ends")
+        return array
+
+    def key(self, value: Any) -> Any:
+        """A row's key as a parameter."""
+        return value.isoformat() if isinstance(value, dt.date) else value
+
+    def spend(self, row_count: int) -> None:
+        """Count rows of the answer, wherever they stand. The budget is the operation's."""
+        self.rows_left -= row_count
+        if self.rows_left < 0:
+            raise NotCompiled(f"an answer of more than {MAX_ROWS} rows")
+
+    def payloads(self, fetch_ids: Iterable[UUID]) -> dict[UUID, Payload | None]:
+        """The payloads of these fetches; what was read for another level is not read again."""
+        wanted = dict.fromkeys(fetch_ids)
+        new = [fetch_id for fetch_id in wanted if fetch_id not in self._payloads]
+        if new:
+            begun = time.perf_counter()
+            self._payloads |= dict(zip(new, read_payloads(new), strict=True))
+            milliseconds = (time.perf_counter() - begun) * 1000
+            self.ran.append(Ran(sql="(the archive)", row_count=len(new), milliseconds=milliseconds))
+        return {fetch_id: self._payloads[fetch_id] for fetch_id in wanted}

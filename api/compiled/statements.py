@@ -1,0 +1,166 @@
+"""SQL statements with holes: made by Django's compiler once, filled for every operation.
+
+The conditions and orders are those of the ordinary path (`where`, `order_by`). What a filter
+compares with is looked for in the parameters that Django made: where each value has a place
+of its own, the statement is kept and later values take these places, each prepared by Django
+for its own lookup. Where a place is not certain, the statement serves once.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
+from django.db.models.sql import Query
+
+from ..catalog import Catalog, Entity
+from ..filters import Test, where
+from .arguments import Asked
+
+Rows = QuerySet[Any, Any]
+Sql = tuple[str, list[Any]]
+
+_KEPT_SHAPES = 16
+
+
+class Hole(Enum):
+    """A parameter that is known when the operation runs, and no part of its arguments' shape."""
+
+    KEY = "key"
+    """Of the one row that a link starts from."""
+    KEYS = "keys"
+    """Of all of them."""
+    OFFSET = "offset"
+    LIMIT = "limit"
+    LAST = "last"
+    """Offset and limit together: the last position on a page."""
+    READABLE = "readable"
+    """How many rows there is any use in reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Rows as Django describes them, with what Django cannot say around their SQL."""
+
+    rows: Rows
+    head: str = ""
+    tail: str = ""
+    holes: tuple[Hole, ...] = ()
+    """Those of the tail."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of one parameter of one test."""
+
+    test: int
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    sql: str
+    params: tuple[Any, ...]
+    tests: tuple[str, ...]
+    """The SQL of each test alone: a value that makes other SQL does not fit in."""
+
+
+class Statement:
+    """One statement of a plan, for every shape of its arguments on either database."""
+
+    def __init__(
+        self, entity: Entity, catalog: Catalog, draft: Callable[[Rows, Asked], Draft]
+    ) -> None:
+        self._entity = entity
+        self._catalog = catalog
+        self._draft = draft
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def fill(
+        self, asked: Asked, holes: Mapping[Hole, Any], connection: BaseDatabaseWrapper
+    ) -> Sql | None:
+        """The SQL and its parameters; null where no row can be meant."""
+        shape = (connection.vendor, asked.shape)
+        kept = self._kept.get(shape)
+        if kept is not None and (filled := _filled(kept, asked, holes, connection)):
+            return filled
+        try:
+            sql, params = self._compiled(asked, connection)
+        except EmptyResultSet:
+            return None
+        if (kept := _keepable(sql, params, asked, connection)) is not None:
+            if len(self._kept) >= _KEPT_SHAPES:
+                self._kept.clear()
+            self._kept[shape] = kept
+        return sql, [holes[one] if isinstance(one, Hole) else one for one in params]
+
+    def _compiled(self, asked: Asked, connection: BaseDatabaseWrapper) -> Sql:
+        rows = self._entity.model._base_manager.using(connection.alias)
+        condition = where(self._entity, self._catalog, asked.filters)
+        draft = self._draft(rows.filter(condition), asked)
+        sql, params = draft.rows.query.get_compiler(connection=connection).as_sql()
+        return f"{draft.head}{sql}{draft.tail}", [*params, *draft.holes]
+
+
+def _filled(
+    kept: _Kept, asked: Asked, holes: Mapping[Hole, Any], connection: BaseDatabaseWrapper
+) -> Sql | None:
+    """The kept statement with these values; null where they need another one."""
+    values = []
+    for test, sql in zip(asked.tests, kept.tests, strict=False):
+        found = _compiled_test(test, connection)
+        if found is None or found[0] != sql:
+            return None
+        values.append(found[1])
+    params = []
+    for one in kept.params:
+        if isinstance(one, _Place):
+            params.append(values[one.test][one.part])
+        else:
+            params.append(holes[one] if isinstance(one, Hole) else one)
+    return kept.sql, params
+
+
+def _keepable(
+    sql: str, params: list[Any], asked: Asked, connection: BaseDatabaseWrapper
+) -> _Kept | None:
+    if asked.is_constant:
+        return _Kept(sql, tuple(params), ())
+    placed, tests = list(params), []
+    for number, test in enumerate(asked.tests):
+        found = _compiled_test(test, connection)
+        if found is None:
+            return None
+        tests.append(found[0])
+        values = found[1]
+        starts = _occurrences(values, params) if values else [0]
+        if len(starts) != 1:
+            return None
+        places = [_Place(number, part) for part in range(len(values))]
+        placed[starts[0] : starts[0] + len(values)] = places
+    return _Kept(sql, tuple(placed), tuple(tests))
+
+
+def _occurrences(part: Sequence[Any], whole: Sequence[Any]) -> list[int]:
+    size = len(part)
+    return [
+        start
+        for start in range(len(whole) - size + 1)
+        if list(whole[start : start + size]) == list(part)
+    ]
+
+
+def _compiled_test(test: Test, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:
+    """A test alone, as Django makes it: its SQL, and its value as parameters."""
+    model, condition = test.alone()
+    query = Query(model)
+    try:
+        sql, params = query.build_where(condition).as_sql(
+            query.get_compiler(connection=connection), connection
+        )
+    except (EmptyResultSet, FullResultSet):
+        return None
+    return sql, list(params)
