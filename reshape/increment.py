@@ -25,7 +25,7 @@ from raw_store.models import Segment
 
 from .columns import columns_of
 from .copies import present_copy
-from .link_state import COMPACTED, STARTS, captures_of, note, starts_of
+from .link_state import STARTS, captures_of, note, starts_of
 from .lists import list_fields
 from .merging import record_columns
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
@@ -33,7 +33,7 @@ from .readings import find_outcomes, present_reading
 from .registry import Transform, transforms_of
 from .sql import duck_type, empty_table, quoted, quoted_name
 from .tables import Scope, read_table
-from .versions import find_current, find_sightings
+from .versions import COMPACTED, find_current, find_sightings
 
 
 def can_extend(source: str) -> bool:
@@ -120,30 +120,26 @@ def touch(
     )
     connection.unregister("archived")
     # Which requests a complete run lists bears on all of them.
-    every = f"SELECT request FROM {touched.captures}"
+    every = f"SELECT request_key FROM {touched.captures}"
     if feed.current == "run":
-        every += f" UNION ALL SELECT request FROM {state}"
+        every += f" UNION ALL SELECT request_key FROM {state}"
     connection.execute(f"CREATE TABLE {touched.requests} AS SELECT DISTINCT * FROM ({every})")
     complete = sorted(touched.complete_runs)
+    connection.execute("DROP VIEW IF EXISTS captures")
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE captures AS
-        WITH every AS (SELECT * FROM {state} UNION ALL SELECT * FROM {touched.captures}),
-        complete AS (
+        CREATE OR REPLACE TEMP TABLE captured AS
+        WITH complete AS (
             SELECT run_id FROM state.complete_runs WHERE feed = $feed
             UNION SELECT unnest($complete)::UUID
         )
-        SELECT
-            fetch_id::VARCHAR AS fetch_id, request::VARCHAR AS request_key,
-            run_id::VARCHAR AS run_id, fetched_at, sequence, status,
-            CASE WHEN NOT is_whole THEN 'failed' END AS error, NULL::VARCHAR AS truncated,
-            body_digest::VARCHAR AS body_digest, payload_id::VARCHAR AS payload_id, has_body,
-            NULL::VARCHAR AS url, segment,
-            run_id IN (SELECT run_id FROM complete) AS run_is_complete
-        FROM every SEMI JOIN {touched.requests} USING (request)
+        SELECT *, run_id IN (SELECT run_id FROM complete) AS run_is_complete
+        FROM (SELECT * FROM {state} UNION ALL SELECT * FROM {touched.captures})
+        SEMI JOIN {touched.requests} USING (request_key)
         """,
         {"feed": feed.name, "complete": complete},
     )
+    connection.execute("CREATE TEMP VIEW captures AS SELECT * FROM captured")
     find_sightings(connection, None)
     connection.execute("INSERT INTO judged_anew SELECT fetch_id FROM captures")
     return touched
@@ -164,13 +160,13 @@ def compare(
     find_current(connection, feed, None)
     starts = touched.starts(transform)
     columns = "fetch_id, fetched_at, sequence, is_current"
-    connection.execute(f"CREATE TABLE {starts} AS {STARTS.format(request='request_key::UHUGEINT')}")
+    connection.execute(f"CREATE TABLE {starts} AS {STARTS}")
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE changed AS
         WITH old AS (
             SELECT {columns} FROM {starts_of(transform.name)} SEMI JOIN {touched.requests}
-                USING (request)
+                USING (request_key)
         ),
         new AS (SELECT {columns} FROM {starts})
         SELECT DISTINCT fetch_id::VARCHAR AS fetch_id
@@ -224,7 +220,7 @@ def collect(
     """Fill `records_TABLE` with what a transform says about the keys in `keys_TABLE`."""
     starts = f"SELECT fetch_id, fetched_at, sequence, is_current FROM {starts_of(transform.name)}"
     if touched:
-        starts += f" ANTI JOIN {touched.requests} USING (request)"
+        starts += f" ANTI JOIN {touched.requests} USING (request_key)"
         starts += f""" UNION ALL
             SELECT fetch_id, fetched_at, sequence, is_current FROM {touched.starts(transform)}"""
     reading = present_reading(transform, archive)
@@ -289,7 +285,7 @@ def extend_state(
         for transform in touched.transforms:
             table = starts_of(transform.name)
             connection.execute(
-                f"DELETE FROM {table} WHERE request IN (SELECT request FROM {touched.requests})"
+                f"DELETE FROM {table} WHERE request_key IN (SELECT request_key FROM {touched.requests})"
             )
             connection.execute(f"INSERT INTO {table} SELECT * FROM {touched.starts(transform)}")
         names = [segment.name for segment in touched.segments]

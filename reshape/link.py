@@ -119,10 +119,13 @@ def link(
         connection.execute(empty_table("quarantine", _quarantine_schema()))
         for feed_name in sorted({transform.feed for transform in transforms}):
             feed = feeds.get(feed_name)
-            captures = archive.captures(
-                feed_name, on_damaged=lambda error: linked.damaged.append(str(error))
+            find_versions(
+                connection,
+                archive,
+                feed_name,
+                as_of,
+                on_damaged=lambda error: linked.damaged.append(str(error)),
             )
-            find_versions(connection, captures, as_of)
             if state:
                 state.learn_feed(feed_name, archive.segments(feed_name))
             for transform in transforms:
@@ -246,10 +249,10 @@ def _collect(
                 f"""
                 INSERT INTO records_{_table(model)}
                 SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
-                       r.fetch_id IN (SELECT fetch_id FROM current)
+                       s.fetch_id IN (SELECT fetch_id FROM current)
                 FROM read_parquet($files) AS r
                 JOIN sightings AS s
-                    ON s.fetch_id = r.fetch_id AND s.is_start AND s.payload_id IS NOT NULL
+                    ON s.fetch_id = r.fetch_id::UUID AND s.is_start AND s.payload_id IS NOT NULL
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
             )
@@ -294,11 +297,11 @@ def needed_versions(feed_name: str, archive: Archive) -> set[str]:
     feed = feeds.get(feed_name)
     found: set[str] = set()
     with duck() as connection:
-        find_versions(connection, archive.captures(feed_name), None)
+        find_versions(connection, archive, feed_name, None)
         for transform in transforms:
             read_outcomes(connection, present_reading(transform, archive))
             find_current(connection, feed, None)
-            rows = connection.execute("SELECT fetch_id FROM current").fetchall()
+            rows = connection.execute("SELECT fetch_id::VARCHAR FROM current").fetchall()
             found.update(fetch_id for (fetch_id,) in rows)
     return found
 
@@ -307,7 +310,7 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
     """Requests whose newest version gave nothing where the one before gave rows."""
     found = connection.execute(
         """
-        SELECT fetch_id, url, before
+        SELECT fetch_id::VARCHAR, url, before
         FROM (
             SELECT
                 o.fetch_id, o.url, o.record_count, o.error,

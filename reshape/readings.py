@@ -84,11 +84,12 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
     nothing, so what a record file still says of them does not count.
     """
     connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
+    connection.execute("ALTER TABLE outcomes ALTER fetch_id TYPE UUID")
     if files := reading.files(OUTCOMES):
         connection.execute(
             # Of two outcomes, as a retry cut short leaves them, the one that was read counts.
             "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files) "
-            "WHERE fetch_id IN (SELECT fetch_id FROM sightings WHERE is_start) "
+            "WHERE fetch_id::UUID IN (SELECT fetch_id FROM sightings WHERE is_start) "
             "ORDER BY fetch_id, error IS NOT NULL",
             {"files": [str(path) for path in files]},
         )
