@@ -15,7 +15,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .columns import columns_of
-from .sql import duck_type, empty_table, quoted, quoted_name
+from .layers import rows_in, rows_to_compare
+from .sql import duck_type, empty_table, quoted_name
 from .tables import ROWS_PER_BATCH, Scope, read_table
 
 SAMPLE_SIZE = 5
@@ -49,9 +50,10 @@ class Comparison:
         wanted: Path,
         live: "Path | pa.RecordBatchReader | None",
     ) -> None:
-        """Compare the rows of the Parquet file `wanted` with `live`.
+        """Compare the rows of the copy `wanted` with `live`.
 
-        `live` is a Parquet file, rows as `read_table` gives them, or None for no row.
+        `live` is a copy, rows as `read_table` gives them, or None for no row. Of two copies that
+        rest on one file, only the keys in which they may differ are looked at.
         """
         self.model = model
         self._connection = connection
@@ -59,10 +61,12 @@ class Comparison:
         self._key = [quoted_name(name) for name in columns.key]
         self._names = [quoted_name(name) for name in columns.schema.names]
         self._others = [name for name in self._names if name not in self._key]
-        self._view("wanted", self._columns_in(wanted))
         if isinstance(live, Path):
-            self._view("live", self._columns_in(live))
+            ours, theirs = rows_to_compare(wanted, live, columns)
+            self._view("wanted", self._columns_in(ours))
+            self._view("live", self._columns_in(theirs))
         else:
+            self._view("wanted", self._columns_in(rows_in(wanted, columns)))
             connection.execute(empty_table("live_rows", columns.schema))
             self._view("live", "SELECT * FROM live_rows")
             # Read here: DuckDB would pull from a thread in which Django has another connection.
@@ -152,13 +156,13 @@ class Comparison:
             }
             yield {"key": key, "changes": changes}
 
-    def _columns_in(self, path: Path) -> str:
-        """The query for a file's rows, in the model's types."""
+    def _columns_in(self, rows: str) -> str:
+        """The query for the rows of a copy, in the model's types."""
         columns = ", ".join(
             f"CAST({name} AS {duck_type(field.type)}) AS {name}"
             for name, field in zip(self._names, columns_of(self.model).schema, strict=True)
         )
-        return f"SELECT {columns} FROM read_parquet({quoted(str(path))})"
+        return f"SELECT {columns} FROM ({rows})"
 
     def _view(self, name: str, query: str) -> None:
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")

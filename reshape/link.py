@@ -24,8 +24,9 @@ from raw_store.archive import Archive
 from raw_store.errors import SegmentCorrupt
 
 from .columns import columns_of
-from .copies import present_copy, write_copy
+from .copies import present_copy
 from .holding import Targets, find_targets, hold
+from .holding_touched import find_rows_before, hold_touched
 from .increment import (
     Touched,
     can_extend,
@@ -36,10 +37,10 @@ from .increment import (
     keep_quarantine,
     make_keys,
     new_segments,
-    patch,
     touch,
 )
-from .inputs import differ_in_facts_alone
+from .inputs import differ_in_facts_alone, have_equal_targets
+from .layers import count_rows, write_changes, write_copy
 from .limits import Measure, measure
 from .link_state import known_state, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
@@ -175,9 +176,8 @@ def _extend(source: str, archive: Archive, inputs: str, since: str) -> Linked | 
         for transform in transforms:
             collect(connection, archive, transform, touched.get(transform.feed), derived)
         _choose(connection, source, derived)
-        patch(connection, derived)
         keep_quarantine(connection, source)
-        _finish(connection, linked, derived, MappingProxyType({}))
+        _finish_touched(connection, linked, derived, have_equal_targets(inputs, since))
         extend_state(connection, touched.values(), inputs)
     return linked
 
@@ -199,9 +199,37 @@ def _finish(
     """Hold what must wait, and write everything as files."""
     find_targets(connection, targets_elsewhere(linked.source), targets)
     hold(connection, derived, linked.source)
-    reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
-    for written in reports + list(derived):
-        linked.copies[written] = _write(connection, written, linked)
+    _write_reports(connection, linked)
+    for model in derived:
+        _write(connection, model, f"linked_{_table(model)}", linked)
+
+
+def _finish_touched(
+    connection: duckdb.DuckDBPyConnection,
+    linked: Linked,
+    derived: list[type[Derived]],
+    has_equal_targets: bool,
+) -> None:
+    """The same where the tables have the rows of touched keys alone."""
+    presents = {model: path for model in derived if (path := present_copy(model))}
+    for model in derived:
+        find_rows_before(connection, model, presents[model])
+    hold_touched(connection, derived, linked.source, presents, has_equal_targets=has_equal_targets)
+    _write_reports(connection, linked)
+    for model in derived:
+        table = _table(model)
+        linked.copies[model], linked.row_counts[table] = write_changes(
+            connection,
+            model,
+            presents[model],
+            before=f"before_{table}",
+            after=f"linked_{table}",
+        )
+
+
+def _write_reports(connection: duckdb.DuckDBPyConnection, linked: Linked) -> None:
+    _write(connection, QuarantineEntry, "quarantine", linked)
+    _write(connection, HeldRow, "held", linked)
     linked.held_count = linked.row_counts[_table(HeldRow)]
     linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
 
@@ -220,7 +248,7 @@ def as_loaded(source: str) -> Linked | None:
         if path is None:
             return None
         linked.copies[model] = path
-        linked.row_counts[_table(model)] = pq.read_metadata(path).num_rows
+        linked.row_counts[_table(model)] = count_rows(path)
     linked.held_count = HeldRow.objects.filter(source=source).count()
     entries = QuarantineEntry.objects.filter(source=source)
     linked.quarantined_count = entries.count()
@@ -333,15 +361,12 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, model: type[models.Model], linked: Linked
-) -> Path:
-    """Write a model's linked rows as its columnar copy."""
-    table = _table(model)
-    relation = {"reshape_quarantineentry": "quarantine", "reshape_heldrow": "held"}.get(
-        table, f"linked_{table}"
-    )
-    path, linked.row_counts[table] = write_copy(connection, model, relation)
-    return path
+    connection: duckdb.DuckDBPyConnection,
+    model: type[models.Model],
+    relation: str,
+    linked: Linked,
+) -> None:
+    linked.copies[model], linked.row_counts[_table(model)] = write_copy(connection, model, relation)
 
 
 def _quarantine_schema() -> pa.Schema:
