@@ -11,11 +11,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .columns import columns_of
-from .layers import rows_in, rows_to_compare
+from .layers import base_of, rows_in, rows_to_compare
 from .sql import duck_type, empty_table, quoted_name
 from .tables import ROWS_PER_BATCH, Scope, read_table
 
@@ -61,6 +62,7 @@ class Comparison:
         self._key = [quoted_name(name) for name in columns.key]
         self._names = [quoted_name(name) for name in columns.schema.names]
         self._others = [name for name in self._names if name not in self._key]
+        self._is_partial = isinstance(live, Path)
         if isinstance(live, Path):
             ours, theirs = rows_to_compare(wanted, live, columns)
             self._view("wanted", self._columns_in(ours))
@@ -77,11 +79,15 @@ class Comparison:
                 )
                 connection.unregister("batch")
         self.difference = Difference(table=model._meta.db_table)
+        self.is_empty = False
+        """Whether the live table has no row at all."""
+        self._file = wanted
         self._compare()
 
     def _compare(self) -> None:
         """Make the views `added`, `changed` and `removed`, and count them."""
         if not self._count("live"):
+            self.is_empty = not self._is_partial
             self.difference.added = self._count("wanted")
             self._view("added", "SELECT * FROM wanted")
             self._view("changed", "SELECT * FROM wanted LIMIT 0")
@@ -114,11 +120,25 @@ class Comparison:
     def rows_to_write(self) -> pa.RecordBatchReader:
         """The added and the changed rows, every column, in batches."""
         # In the order of the key: a database's index takes neighbours faster.
+        if self.is_empty and (ordered := self._whole_file()):
+            return ordered
         rows = self._connection.sql(
             f"SELECT * FROM (SELECT * FROM added UNION ALL SELECT * FROM changed) "
             f"ORDER BY {', '.join(self._key)}"
         )
         return rows.to_arrow_reader(ROWS_PER_BATCH)
+
+    def _whole_file(self) -> pa.RecordBatchReader | None:
+        """The copy as it lies there; None where it is no single file of these types."""
+        schema = columns_of(self.model).schema
+        if base_of(self._file):
+            return None
+        file = pq.ParquetFile(self._file)
+        held = file.schema_arrow.remove_metadata()
+        if held.names != schema.names or held.types != schema.types:
+            return None
+        batches = (batch.cast(schema) for batch in file.iter_batches(ROWS_PER_BATCH))
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def keys_to_delete(self) -> pa.RecordBatchReader:
         """The keys of the removed rows, in batches."""

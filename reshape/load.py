@@ -62,7 +62,8 @@ class Loaded:
 def settle(copies: dict[type[models.Model], Path]) -> set[str]:
     """Return the tables whose rows differ from their present copy.
 
-    Where they do not differ the new copy is removed, and the present one takes its place.
+    Where they do not differ the new copy is removed, and the present one takes its place; not so
+    where that is a layer: beneath it may lie what the archive no longer holds.
     """
     changed = set()
     with duck() as duckdb:
@@ -70,11 +71,11 @@ def settle(copies: dict[type[models.Model], Path]) -> set[str]:
             present = present_copy(model)
             if present == path:
                 continue
-            if present and _is_same(duckdb, model, path, present):
+            if not present or not _is_same(duckdb, model, path, present):
+                changed.add(model._meta.db_table)
+            elif not base_of(present):
                 path.unlink()
                 copies[model] = present
-            else:
-                changed.add(model._meta.db_table)
     return changed
 
 
@@ -180,7 +181,8 @@ def _apply(
         quiet = not loading.progress or count <= ROWS_PER_BATCH
         with Progress(f"load {difference.table}", count, unit="rows", quiet=quiet) as shown:
             rows = comparison.rows_to_write()
-            upsert_rows(connection, model, rows, advance=shown.advance)
+            is_empty = comparison.is_empty and not is_shared(model)
+            upsert_rows(connection, model, rows, is_empty=is_empty, advance=shown.advance)
     return withheld
 
 
