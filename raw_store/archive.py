@@ -15,7 +15,7 @@ import pyarrow as pa
 from django.conf import settings
 
 from . import segments
-from .captures import Captures
+from .captures import Captures, Part, iter_captures
 from .compaction import Compacted, compact
 from .errors import PayloadNotFound, SegmentCorrupt
 from .files import GRACE
@@ -188,6 +188,13 @@ class Archive:
         with self._lock:
             captures = self._captures.setdefault(feed, Captures(self.url))
             return captures.table(self.segments(feed), on_damaged)
+
+    def iter_captures(self, feed: str, *, on_damaged: OnDamaged | None = None) -> Iterator[Part]:
+        """The same segment by segment, where not all is to be in memory at once; nothing is kept.
+
+        A fetch that lies in two segments comes twice.
+        """
+        return iter_captures(self.url, self.segments(feed), on_damaged)
 
     def fetches(
         self,

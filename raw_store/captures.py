@@ -3,7 +3,8 @@
 A replay decides from it which payloads are versions and which are current.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,7 +74,7 @@ class Captures:
             if segment.name in self._names:
                 continue
             try:
-                table = self._read(segment)
+                table = _read(self.url, segment)
             except SegmentCorrupt as error:
                 if on_damaged is None:
                     raise
@@ -90,18 +91,43 @@ class Captures:
         complete = pc.is_in(self._rows["run_id"], pa.array(sorted(self._complete), pa.string()))
         return self._rows.append_column("run_is_complete", complete).cast(SCHEMA)
 
-    def _read(self, segment: Segment) -> pa.Table:
-        table = read_segment(self.url, segment.path, _STORED)
-        has_body = pc.fill_null(pc.equal(table["payload_id"], table["fetch_id"]), False)
-        name = pa.array([segment.name], pa.string()).take(
-            pa.array([0] * table.num_rows, pa.int64())
-        )
-        return (
-            table.append_column("has_body", has_body)
-            .append_column("segment", name)
-            .replace_schema_metadata(None)
-            .cast(_WITHOUT_RUNS)
-        )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one segment says of its fetches."""
+
+    rows: pa.Table | None
+    """The columns of `SCHEMA` but for `run_is_complete`; None where they cannot be read."""
+    complete_runs: set[str]
+    """The runs that it says are complete."""
+
+
+def iter_captures(
+    url: str, segments: Sequence[Segment], on_damaged: Callable[[SegmentCorrupt], None] | None
+) -> Iterator[Part]:
+    """The captures of these segments, one segment after the other."""
+    for segment in segments:
+        try:
+            rows = _read(url, segment)
+        except SegmentCorrupt as error:
+            if on_damaged is None:
+                raise
+            on_damaged(error)
+            yield Part(rows=None, complete_runs=complete_runs(segment, None))
+        else:
+            yield Part(rows=rows, complete_runs=complete_runs(segment, rows["run_id"]))
+
+
+def _read(url: str, segment: Segment) -> pa.Table:
+    table = read_segment(url, segment.path, _STORED)
+    has_body = pc.fill_null(pc.equal(table["payload_id"], table["fetch_id"]), False)
+    name = pa.array([segment.name], pa.string()).take(pa.array([0] * table.num_rows, pa.int64()))
+    return (
+        table.append_column("has_body", has_body)
+        .append_column("segment", name)
+        .replace_schema_metadata(None)
+        .cast(_WITHOUT_RUNS)
+    )
 
 
 def complete_runs(segment: Segment | SegmentInfo, run_ids: pa.ChunkedArray | None) -> set[str]:

@@ -1,42 +1,23 @@
-"""Columnar copies: each table's rows as one Parquet file, ordered by key, beside the database.
+"""Columnar copies: each table's rows as Parquet, ordered by key, beside the database.
 
-    warehouse/models/TABLE/ID.parquet
-
-Rollups read them, never the serving database. `ModelState` says which copy a table
-equals; one that is missing is written again from the table.
+A copy is one file, or one with a layer of changes upon it (`reshape.layers`). Rollups read them,
+never the serving database. `ModelState` says which copy a table equals; one that is missing is
+written again from the table.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
-from uuid import uuid4
 
-import duckdb
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db import connection, models
 from django.utils import timezone
 
 from .columns import columns_of
+from .layers import GONE, base_of, count_rows, write_copy
 from .models import Derived, ModelState
-from .sql import duck, empty_table, quoted, quoted_name
+from .sql import duck, empty_table
 from .tables import read_table
-
-
-def write_copy(
-    connection: duckdb.DuckDBPyConnection, model: type[models.Model], relation: str
-) -> tuple[Path, int]:
-    """Write a DuckDB relation with the model's columns as a new copy; return it and its rows."""
-    columns = columns_of(model)
-    table = model._meta.db_table
-    path = Path(settings.WAREHOUSE_DIR) / "models" / table / f"{uuid4().hex}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ", ".join(quoted_name(name) for name in columns.schema.names)
-    order = ", ".join(quoted_name(name) for name in columns.key)
-    ((row_count,),) = connection.execute(
-        f"COPY (SELECT {names} FROM {relation} ORDER BY {order}) TO {quoted(str(path))} "
-        f"(FORMAT parquet, COMPRESSION zstd)"
-    ).fetchall()
-    return path, int(row_count)
 
 
 def present_copy(model: type[models.Model]) -> Path | None:
@@ -86,7 +67,7 @@ def remember_copy(source: str, model: type[models.Model], copy: Path | None) -> 
             defaults={
                 "source": source,
                 "copy_path": path,
-                "row_count": pq.read_metadata(copy).num_rows,
+                "row_count": count_rows(copy),
                 "changed_at": timezone.now(),
             },
         )
@@ -96,4 +77,9 @@ def _fits(path: Path, model: type[models.Model]) -> bool:
     held, wanted = pq.read_schema(path), columns_of(model).schema
     if not issubclass(model, Derived):
         return set(held.names) == set(wanted.names)
+    if base := base_of(path):
+        is_layer = held.names[-1] == GONE
+        held = held.remove(len(held) - 1)
+        if not is_layer or not base.exists() or not _fits(base, model):
+            return False
     return bool(held.names == wanted.names and held.types == wanted.types)

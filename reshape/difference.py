@@ -11,11 +11,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .columns import columns_of
-from .sql import duck_type, empty_table, quoted, quoted_name
+from .layers import base_of, rows_in, rows_to_compare
+from .sql import duck_type, empty_table, quoted_name
 from .tables import ROWS_PER_BATCH, Scope, read_table
 
 SAMPLE_SIZE = 5
@@ -49,9 +51,10 @@ class Comparison:
         wanted: Path,
         live: "Path | pa.RecordBatchReader | None",
     ) -> None:
-        """Compare the rows of the Parquet file `wanted` with `live`.
+        """Compare the rows of the copy `wanted` with `live`.
 
-        `live` is a Parquet file, rows as `read_table` gives them, or None for no row.
+        `live` is a copy, rows as `read_table` gives them, or None for no row. Of two copies that
+        rest on one file, only the keys in which they may differ are looked at.
         """
         self.model = model
         self._connection = connection
@@ -59,10 +62,13 @@ class Comparison:
         self._key = [quoted_name(name) for name in columns.key]
         self._names = [quoted_name(name) for name in columns.schema.names]
         self._others = [name for name in self._names if name not in self._key]
-        self._view("wanted", self._columns_in(wanted))
+        self._is_partial = isinstance(live, Path)
         if isinstance(live, Path):
-            self._view("live", self._columns_in(live))
+            ours, theirs = rows_to_compare(wanted, live, columns)
+            self._view("wanted", self._columns_in(ours))
+            self._view("live", self._columns_in(theirs))
         else:
+            self._view("wanted", self._columns_in(rows_in(wanted, columns)))
             connection.execute(empty_table("live_rows", columns.schema))
             self._view("live", "SELECT * FROM live_rows")
             # Read here: DuckDB would pull from a thread in which Django has another connection.
@@ -73,11 +79,15 @@ class Comparison:
                 )
                 connection.unregister("batch")
         self.difference = Difference(table=model._meta.db_table)
+        self.is_empty = False
+        """Whether the live table has no row at all."""
+        self._file = wanted
         self._compare()
 
     def _compare(self) -> None:
         """Make the views `added`, `changed` and `removed`, and count them."""
         if not self._count("live"):
+            self.is_empty = not self._is_partial
             self.difference.added = self._count("wanted")
             self._view("added", "SELECT * FROM wanted")
             self._view("changed", "SELECT * FROM wanted LIMIT 0")
@@ -110,11 +120,25 @@ class Comparison:
     def rows_to_write(self) -> pa.RecordBatchReader:
         """The added and the changed rows, every column, in batches."""
         # In the order of the key: a database's index takes neighbours faster.
+        if self.is_empty and (ordered := self._whole_file()):
+            return ordered
         rows = self._connection.sql(
             f"SELECT * FROM (SELECT * FROM added UNION ALL SELECT * FROM changed) "
             f"ORDER BY {', '.join(self._key)}"
         )
         return rows.to_arrow_reader(ROWS_PER_BATCH)
+
+    def _whole_file(self) -> pa.RecordBatchReader | None:
+        """The copy as it lies there; None where it is no single file of these types."""
+        schema = columns_of(self.model).schema
+        if base_of(self._file):
+            return None
+        file = pq.ParquetFile(self._file)
+        held = file.schema_arrow.remove_metadata()
+        if held.names != schema.names or held.types != schema.types:
+            return None
+        batches = (batch.cast(schema) for batch in file.iter_batches(ROWS_PER_BATCH))
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def keys_to_delete(self) -> pa.RecordBatchReader:
         """The keys of the removed rows, in batches."""
@@ -152,13 +176,13 @@ class Comparison:
             }
             yield {"key": key, "changes": changes}
 
-    def _columns_in(self, path: Path) -> str:
-        """The query for a file's rows, in the model's types."""
+    def _columns_in(self, rows: str) -> str:
+        """The query for the rows of a copy, in the model's types."""
         columns = ", ".join(
             f"CAST({name} AS {duck_type(field.type)}) AS {name}"
             for name, field in zip(self._names, columns_of(self.model).schema, strict=True)
         )
-        return f"SELECT {columns} FROM read_parquet({quoted(str(path))})"
+        return f"SELECT {columns} FROM ({rows})"
 
     def _view(self, name: str, query: str) -> None:
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")

@@ -135,10 +135,13 @@ def _states(
         connection.execute(empty_table("records", _schema(model)))
         connection.execute(empty_table("counted", _SPANS))
         for feed_name in sorted({transform.feed for transform in transforms}):
-            captures = archive.captures(
-                feed_name, on_damaged=lambda error: logger.error("segment damaged: %s", error)
+            find_versions(
+                connection,
+                archive,
+                feed_name,
+                None,
+                on_damaged=lambda error: logger.error("segment damaged: %s", error),
             )
-            find_versions(connection, captures, None)
             for transform in transforms:
                 if transform.feed == feed_name:
                     reading = find_outcomes(connection, transform, archive)

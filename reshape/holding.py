@@ -15,9 +15,10 @@ from django.db import models
 
 from .columns import columns_of
 from .copies import present_copy
+from .layers import rows_in
 from .models import Derived, HeldRow
 from .neighbours import links_of
-from .sql import empty_table, quoted, quoted_name
+from .sql import empty_table, quoted_name
 from .tables import read_table
 
 Targets = Mapping[type[models.Model], Path]
@@ -31,15 +32,20 @@ def hold(connection: duckdb.DuckDBPyConnection, derived: list[type[Derived]], so
     targets, so rows that refer to each other stay. Links into other sources look for theirs in
     `targets_TABLE` (see `find_targets`).
     """
-    connection.execute(empty_table("held", columns_of(HeldRow).schema))
+    make_held(connection)
     for model in derived:
-        _hold_incomplete(connection, model, source)
+        hold_incomplete(connection, model, source)
     relations = [(model, relation) for model in derived for relation in links_of(model)]
     took = True
     while took:
         took = False
         for model, relation in relations:
             took = _hold_dangling(connection, model, relation, source) or took
+
+
+def make_held(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `held`, without a row."""
+    connection.execute(empty_table("held", columns_of(HeldRow).schema))
 
 
 def find_targets(
@@ -57,9 +63,8 @@ def find_targets(
         schema = pa.schema([columns.schema.field(name) for name in columns.key])
         connection.execute(empty_table(table, schema))
         if path := targets.get(model) or present_copy(model):
-            connection.execute(
-                f"INSERT INTO {table} SELECT {names} FROM read_parquet({quoted(str(path))})"
-            )
+            rows = rows_in(path, columns)
+            connection.execute(f"INSERT INTO {table} SELECT {names} FROM ({rows})")
             continue
         for batch in read_table(database, model):
             connection.register("batch", batch)
@@ -67,7 +72,7 @@ def find_targets(
             connection.unregister("batch")
 
 
-def _hold_incomplete(
+def hold_incomplete(
     connection: duckdb.DuckDBPyConnection, model: type[Derived], source: str
 ) -> None:
     """Hold the rows that lack a column which none of their records gives."""
@@ -76,7 +81,7 @@ def _hold_incomplete(
         for column in columns.given:
             if column.is_required and column.name not in columns.key and not column.nullable:
                 missing = f"{quoted_name(column.name)} IS NULL"
-                _take_out(connection, model, column.field.name, "''", missing, source)
+                take_out(connection, model, column.field.name, "''", missing, source)
 
 
 def _hold_dangling(
@@ -94,19 +99,22 @@ def _hold_dangling(
             WHERE t.{quoted_name(str(target.column))} = linked_{model._meta.db_table}.{column}
         )
     """
-    return _take_out(connection, model, relation.name, f"{column}::VARCHAR", dangling, source)
+    return take_out(connection, model, relation.name, f"{column}::VARCHAR", dangling, source)
 
 
-def _take_out(
+def take_out(
     connection: duckdb.DuckDBPyConnection,
     model: type[Derived],
     field: str,
     target: str,
     where: str,
     source: str,
+    *,
+    table: str = "",
 ) -> bool:
-    """Move the rows for which `where` holds to `held`; return whether there was one."""
-    table = f"linked_{model._meta.db_table}"
+    """Move the rows of `linked_TABLE`, or of another `table` of the model's rows, for which
+    `where` holds to `held`; return whether there was one."""
+    table = table or f"linked_{model._meta.db_table}"
     key = ", ".join(f"{quoted_name(name)}::VARCHAR" for name in columns_of(model).key)
     connection.execute(
         f"""

@@ -3,9 +3,10 @@
     new segments → the requests they fetch → versions of these requests that are new, gone, or
     current no more → the natural keys their records mention → all records of these keys
 
-What link makes of those keys takes their place among the rows as they were last loaded; then
-holding judges all rows, as ever. The result equals that of linking everything: a request's
-versions depend on its own fetches alone, and a key's row on its own records.
+What link makes of those keys is held where it must wait, with what rests on it
+(`reshape.holding_touched`), and takes their place in the copies (`reshape.layers`). No other row is
+read. The result equals that of linking everything: a request's versions depend on its own fetches
+alone, and a key's row on its own records.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,15 +26,15 @@ from raw_store.models import Segment
 
 from .columns import columns_of
 from .copies import present_copy
-from .link_state import COMPACTED, STARTS, captures_of, note, starts_of
+from .link_state import STARTS, captures_of, note, starts_of
 from .lists import list_fields
 from .merging import record_columns
 from .models import Derived, HeldRow, QuarantineEntry, derived_models
-from .readings import find_outcomes, present_reading
+from .readings import Reading, find_outcomes, present_reading
 from .registry import Transform, transforms_of
-from .sql import duck_type, empty_table, quoted, quoted_name
+from .sql import duck_type, empty_table, quoted_name
 from .tables import Scope, read_table
-from .versions import find_current, find_sightings
+from .versions import COMPACTED, find_current, find_sightings
 
 
 def can_extend(source: str) -> bool:
@@ -113,37 +114,34 @@ def touch(
     connection.register("archived", new)
     connection.execute(
         f"""
-        CREATE TABLE {touched.captures} AS
-        SELECT * FROM ({COMPACTED.format(captures="archived")})
-        WHERE fetch_id NOT IN (SELECT fetch_id FROM {state})
+        CREATE TABLE {touched.captures} AS {COMPACTED.format(captures="archived")};
+        DELETE FROM {touched.captures} WHERE fetch_id IN (
+            SELECT fetch_id FROM {state} SEMI JOIN {touched.captures} USING (fetch_id)
+        )
         """
     )
     connection.unregister("archived")
     # Which requests a complete run lists bears on all of them.
-    every = f"SELECT request FROM {touched.captures}"
+    every = f"SELECT request_key FROM {touched.captures}"
     if feed.current == "run":
-        every += f" UNION ALL SELECT request FROM {state}"
+        every += f" UNION ALL SELECT request_key FROM {state}"
     connection.execute(f"CREATE TABLE {touched.requests} AS SELECT DISTINCT * FROM ({every})")
     complete = sorted(touched.complete_runs)
+    connection.execute("DROP VIEW IF EXISTS captures")
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE captures AS
-        WITH every AS (SELECT * FROM {state} UNION ALL SELECT * FROM {touched.captures}),
-        complete AS (
+        CREATE OR REPLACE TEMP TABLE captured AS
+        WITH complete AS (
             SELECT run_id FROM state.complete_runs WHERE feed = $feed
             UNION SELECT unnest($complete)::UUID
         )
-        SELECT
-            fetch_id::VARCHAR AS fetch_id, request::VARCHAR AS request_key,
-            run_id::VARCHAR AS run_id, fetched_at, sequence, status,
-            CASE WHEN NOT is_whole THEN 'failed' END AS error, NULL::VARCHAR AS truncated,
-            body_digest::VARCHAR AS body_digest, payload_id::VARCHAR AS payload_id, has_body,
-            NULL::VARCHAR AS url, segment,
-            run_id IN (SELECT run_id FROM complete) AS run_is_complete
-        FROM every SEMI JOIN {touched.requests} USING (request)
+        SELECT *, run_id IN (SELECT run_id FROM complete) AS run_is_complete
+        FROM (SELECT * FROM {state} UNION ALL SELECT * FROM {touched.captures})
+        SEMI JOIN {touched.requests} USING (request_key)
         """,
         {"feed": feed.name, "complete": complete},
     )
+    connection.execute("CREATE TEMP VIEW captures AS SELECT * FROM captured")
     find_sightings(connection, None)
     connection.execute("INSERT INTO judged_anew SELECT fetch_id FROM captures")
     return touched
@@ -164,13 +162,13 @@ def compare(
     find_current(connection, feed, None)
     starts = touched.starts(transform)
     columns = "fetch_id, fetched_at, sequence, is_current"
-    connection.execute(f"CREATE TABLE {starts} AS {STARTS.format(request='request_key::UHUGEINT')}")
+    connection.execute(f"CREATE TABLE {starts} AS {STARTS}")
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE changed AS
         WITH old AS (
             SELECT {columns} FROM {starts_of(transform.name)} SEMI JOIN {touched.requests}
-                USING (request)
+                USING (request_key)
         ),
         new AS (SELECT {columns} FROM {starts})
         SELECT DISTINCT fetch_id::VARCHAR AS fetch_id
@@ -222,44 +220,62 @@ def collect(
     derived: Iterable[type[Derived]],
 ) -> None:
     """Fill `records_TABLE` with what a transform says about the keys in `keys_TABLE`."""
-    starts = f"SELECT fetch_id, fetched_at, sequence, is_current FROM {starts_of(transform.name)}"
+    columns = "fetch_id, request_key, fetched_at, sequence, is_current"
+    starts = f"""
+        SELECT {columns} FROM {starts_of(transform.name)}
+        SEMI JOIN (SELECT _fetch_id FROM mentioned) ON fetch_id = _fetch_id
+    """
     if touched:
-        starts += f" ANTI JOIN {touched.requests} USING (request)"
-        starts += f""" UNION ALL
-            SELECT fetch_id, fetched_at, sequence, is_current FROM {touched.starts(transform)}"""
+        starts = f"""
+            SELECT {columns} FROM ({starts}) ANTI JOIN {touched.requests} USING (request_key)
+            UNION ALL SELECT {columns} FROM {touched.starts(transform)}
+        """
     reading = present_reading(transform, archive)
     for model in derived:
-        files = reading.files(model._meta.db_table)
-        if not files or not _count(connection, keys_of(model)):
+        files = _files_with(connection, model, reading)
+        if not files:
             continue
-        columns = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
+        said = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
+        # The few records first, so that of the versions only theirs are sought.
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE mentioned AS
+            SELECT *, fetch_id::UUID AS _fetch_id
+            FROM read_parquet($files) SEMI JOIN {keys_of(model)}
+                USING ({_listed(columns_of(model).key)})
+            """,
+            {"files": files},
+        )
         connection.execute(
             f"""
             INSERT INTO records_{model._meta.db_table}
-            SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
+            SELECT {said}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
                    s.is_current
-            FROM (
-                SELECT * FROM read_parquet($files)
-                SEMI JOIN {keys_of(model)} USING ({_listed(columns_of(model).key)})
-            ) AS r
-            JOIN ({starts}) AS s ON s.fetch_id = r.fetch_id::UUID
+            FROM mentioned AS r JOIN ({starts}) AS s ON s.fetch_id = r._fetch_id
             """,
-            {"transform": transform.name, "files": [str(path) for path in files]},
+            {"transform": transform.name},
         )
 
 
-def patch(connection: duckdb.DuckDBPyConnection, derived: Iterable[type[Derived]]) -> None:
-    """Add the rows of all other keys to `linked_TABLE`, as they were last loaded."""
-    for model in derived:
-        path = present_copy(model)
-        assert path is not None, f"{model._meta.label} has no copy; see can_extend"
-        connection.execute(
-            f"""
-            INSERT INTO linked_{model._meta.db_table} BY NAME
-            SELECT * FROM read_parquet({quoted(str(path))})
-            ANTI JOIN {keys_of(model)} USING ({_listed(columns_of(model).key)})
-            """
-        )
+def _files_with(
+    connection: duckdb.DuckDBPyConnection, model: type[Derived], reading: Reading
+) -> list[str]:
+    """The record files that mention one of the keys in `keys_TABLE`.
+
+    Their other columns are not read for it: there may be a thousand files, and few of them do.
+    """
+    files = reading.files(model._meta.db_table)
+    if not files or not _count(connection, keys_of(model)):
+        return []
+    key = _listed(columns_of(model).key)
+    rows = connection.execute(
+        f"""
+        SELECT DISTINCT _file FROM read_parquet($files, filename = '_file')
+        SEMI JOIN {keys_of(model)} USING ({key})
+        """,
+        {"files": [str(path) for path in files]},
+    ).fetchall()
+    return sorted(file for (file,) in rows)
 
 
 def keep_quarantine(connection: duckdb.DuckDBPyConnection, source: str) -> None:
@@ -289,7 +305,8 @@ def extend_state(
         for transform in touched.transforms:
             table = starts_of(transform.name)
             connection.execute(
-                f"DELETE FROM {table} WHERE request IN (SELECT request FROM {touched.requests})"
+                f"DELETE FROM {table} "
+                f"WHERE request_key IN (SELECT request_key FROM {touched.requests})"
             )
             connection.execute(f"INSERT INTO {table} SELECT * FROM {touched.starts(transform)}")
         names = [segment.name for segment in touched.segments]

@@ -15,15 +15,16 @@ from .models import Derived, ModelState, derived_models
 from .neighbours import targets_elsewhere
 from .registry import transforms_of
 
-_HALF = 32
-_FORMAT = 1
+_RULES = 32
+_FACTS = 16
+_FORMAT = 2
 """Raised when link itself gives other rows from the same inputs."""
 
 
 def inputs_of(source: str, archive: Archive) -> str:
-    """64 hex digits. The first half changes with the code of the source's transforms and what is
-    declared of its feeds and models, the second with the segments of its feeds and the rows of
-    other sources that its own link to. Record files are a function of these, too."""
+    """64 hex digits. The first 32 change with the code of the source's transforms and what is
+    declared of its feeds and models, the next 16 with the segments of its feeds, the last 16 with
+    the rows of other sources that its own link to. Record files are a function of these, too."""
     transforms = transforms_of(source)
     read = sorted({transform.feed for transform in transforms})
     targets = [model._meta.db_table for model in targets_elsewhere(source)]
@@ -34,20 +35,23 @@ def inputs_of(source: str, archive: Archive) -> str:
         [[name, feeds.get(name).current, str(feeds.get(name).quarantine_limit)] for name in read],
         [_declared(model) for model in derived_models(source)],
     ]
-    facts = [
-        [sorted(segment.name for segment in archive.segments(name)) for name in read],
-        list(copies.values_list("table", "copy_path")),
-    ]
-    return _digest(rules) + _digest(facts)
+    segments = [sorted(segment.name for segment in archive.segments(name)) for name in read]
+    elsewhere = list(copies.values_list("table", "copy_path"))
+    return _digest(rules)[:_RULES] + _digest(segments)[:_FACTS] + _digest(elsewhere)[:_FACTS]
 
 
 def differ_in_facts_alone(inputs: str, others: str) -> bool:
     """Whether both are of the same code and declarations."""
-    return inputs[:_HALF] == others[:_HALF]
+    return inputs[:_RULES] == others[:_RULES]
+
+
+def have_equal_targets(inputs: str, others: str) -> bool:
+    """Whether both link to the same rows of other sources."""
+    return inputs[_RULES + _FACTS :] == others[_RULES + _FACTS :]
 
 
 def _digest(described: object) -> str:
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:_HALF]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _declared(model: type[Derived]) -> list[object]:

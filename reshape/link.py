@@ -24,8 +24,9 @@ from raw_store.archive import Archive
 from raw_store.errors import SegmentCorrupt
 
 from .columns import columns_of
-from .copies import present_copy, write_copy
+from .copies import present_copy
 from .holding import Targets, find_targets, hold
+from .holding_touched import find_rows_before, hold_touched
 from .increment import (
     Touched,
     can_extend,
@@ -36,10 +37,10 @@ from .increment import (
     keep_quarantine,
     make_keys,
     new_segments,
-    patch,
     touch,
 )
-from .inputs import differ_in_facts_alone
+from .inputs import differ_in_facts_alone, have_equal_targets
+from .layers import count_rows, write_changes, write_copy
 from .limits import Measure, measure
 from .link_state import known_state, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
@@ -119,10 +120,13 @@ def link(
         connection.execute(empty_table("quarantine", _quarantine_schema()))
         for feed_name in sorted({transform.feed for transform in transforms}):
             feed = feeds.get(feed_name)
-            captures = archive.captures(
-                feed_name, on_damaged=lambda error: linked.damaged.append(str(error))
+            find_versions(
+                connection,
+                archive,
+                feed_name,
+                as_of,
+                on_damaged=lambda error: linked.damaged.append(str(error)),
             )
-            find_versions(connection, captures, as_of)
             if state:
                 state.learn_feed(feed_name, archive.segments(feed_name))
             for transform in transforms:
@@ -172,9 +176,8 @@ def _extend(source: str, archive: Archive, inputs: str, since: str) -> Linked | 
         for transform in transforms:
             collect(connection, archive, transform, touched.get(transform.feed), derived)
         _choose(connection, source, derived)
-        patch(connection, derived)
         keep_quarantine(connection, source)
-        _finish(connection, linked, derived, MappingProxyType({}))
+        _finish_touched(connection, linked, derived, have_equal_targets(inputs, since))
         extend_state(connection, touched.values(), inputs)
     return linked
 
@@ -196,9 +199,37 @@ def _finish(
     """Hold what must wait, and write everything as files."""
     find_targets(connection, targets_elsewhere(linked.source), targets)
     hold(connection, derived, linked.source)
-    reports: list[type[models.Model]] = [QuarantineEntry, HeldRow]
-    for written in reports + list(derived):
-        linked.copies[written] = _write(connection, written, linked)
+    _write_reports(connection, linked)
+    for model in derived:
+        _write(connection, model, f"linked_{_table(model)}", linked)
+
+
+def _finish_touched(
+    connection: duckdb.DuckDBPyConnection,
+    linked: Linked,
+    derived: list[type[Derived]],
+    has_equal_targets: bool,
+) -> None:
+    """The same where the tables have the rows of touched keys alone."""
+    presents = {model: path for model in derived if (path := present_copy(model))}
+    for model in derived:
+        find_rows_before(connection, model, presents[model])
+    hold_touched(connection, derived, linked.source, presents, has_equal_targets=has_equal_targets)
+    _write_reports(connection, linked)
+    for model in derived:
+        table = _table(model)
+        linked.copies[model], linked.row_counts[table] = write_changes(
+            connection,
+            model,
+            presents[model],
+            before=f"before_{table}",
+            after=f"linked_{table}",
+        )
+
+
+def _write_reports(connection: duckdb.DuckDBPyConnection, linked: Linked) -> None:
+    _write(connection, QuarantineEntry, "quarantine", linked)
+    _write(connection, HeldRow, "held", linked)
     linked.held_count = linked.row_counts[_table(HeldRow)]
     linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
 
@@ -217,7 +248,7 @@ def as_loaded(source: str) -> Linked | None:
         if path is None:
             return None
         linked.copies[model] = path
-        linked.row_counts[_table(model)] = pq.read_metadata(path).num_rows
+        linked.row_counts[_table(model)] = count_rows(path)
     linked.held_count = HeldRow.objects.filter(source=source).count()
     entries = QuarantineEntry.objects.filter(source=source)
     linked.quarantined_count = entries.count()
@@ -246,10 +277,10 @@ def _collect(
                 f"""
                 INSERT INTO records_{_table(model)}
                 SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
-                       r.fetch_id IN (SELECT fetch_id FROM current)
+                       s.fetch_id IN (SELECT fetch_id FROM current)
                 FROM read_parquet($files) AS r
                 JOIN sightings AS s
-                    ON s.fetch_id = r.fetch_id AND s.is_start AND s.payload_id IS NOT NULL
+                    ON s.fetch_id = r.fetch_id::UUID AND s.is_start AND s.payload_id IS NOT NULL
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
             )
@@ -294,11 +325,11 @@ def needed_versions(feed_name: str, archive: Archive) -> set[str]:
     feed = feeds.get(feed_name)
     found: set[str] = set()
     with duck() as connection:
-        find_versions(connection, archive.captures(feed_name), None)
+        find_versions(connection, archive, feed_name, None)
         for transform in transforms:
             read_outcomes(connection, present_reading(transform, archive))
             find_current(connection, feed, None)
-            rows = connection.execute("SELECT fetch_id FROM current").fetchall()
+            rows = connection.execute("SELECT fetch_id::VARCHAR FROM current").fetchall()
             found.update(fetch_id for (fetch_id,) in rows)
     return found
 
@@ -307,7 +338,7 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
     """Requests whose newest version gave nothing where the one before gave rows."""
     found = connection.execute(
         """
-        SELECT fetch_id, url, before
+        SELECT fetch_id::VARCHAR, url, before
         FROM (
             SELECT
                 o.fetch_id, o.url, o.record_count, o.error,
@@ -330,15 +361,12 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, model: type[models.Model], linked: Linked
-) -> Path:
-    """Write a model's linked rows as its columnar copy."""
-    table = _table(model)
-    relation = {"reshape_quarantineentry": "quarantine", "reshape_heldrow": "held"}.get(
-        table, f"linked_{table}"
-    )
-    path, linked.row_counts[table] = write_copy(connection, model, relation)
-    return path
+    connection: duckdb.DuckDBPyConnection,
+    model: type[models.Model],
+    relation: str,
+    linked: Linked,
+) -> None:
+    linked.copies[model], linked.row_counts[_table(model)] = write_copy(connection, model, relation)
 
 
 def _quarantine_schema() -> pa.Schema:

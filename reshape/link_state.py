@@ -9,8 +9,7 @@
     "starts NAME"    per transform, every version that has a body, and whether it is current
 
 It says nothing that the archive does not: where it is missing, cannot be opened or is of other
-inputs, a link learns everything anew. Requests and digests are known by 128 bits of MD5: here
-they are only compared with one another.
+inputs, a link learns everything anew. Its columns are those of `reshape.versions`.
 """
 
 import logging
@@ -26,33 +25,20 @@ from raw_store.captures import complete_runs
 from raw_store.models import Segment
 
 from .sql import quoted, quoted_name
+from .versions import CAPTURES
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "_links"
 
-_CAPTURES = """
-    fetch_id UUID, request UHUGEINT, run_id UUID, fetched_at TIMESTAMPTZ, sequence BIGINT,
-    status SMALLINT, is_whole BOOLEAN, body_digest UHUGEINT, payload_id UUID, has_body BOOLEAN,
-    segment VARCHAR
-"""
 _STARTS = """
-    fetch_id UUID, request UHUGEINT, fetched_at TIMESTAMPTZ, sequence BIGINT, is_current BOOLEAN
-"""
-
-# From captures as the archive gives them.
-COMPACTED = """
-    SELECT
-        fetch_id::UUID AS fetch_id, md5_number(request_key) AS request, run_id::UUID AS run_id,
-        fetched_at, sequence, status, error IS NULL AND truncated IS NULL AS is_whole,
-        md5_number(body_digest) AS body_digest, payload_id::UUID AS payload_id, has_body, segment
-    FROM {captures}
+    fetch_id UUID, request_key UHUGEINT, fetched_at TIMESTAMPTZ, sequence BIGINT, is_current BOOLEAN
 """
 
 # From `sightings` and `current`.
 STARTS = """
     SELECT
-        fetch_id::UUID AS fetch_id, {request} AS request, fetched_at, sequence,
+        fetch_id, request_key, fetched_at, sequence,
         fetch_id IN (SELECT fetch_id FROM current) AS is_current
     FROM sightings
     WHERE is_start AND payload_id IS NOT NULL
@@ -98,13 +84,11 @@ class NewState:
     def learn_feed(self, feed: str, segments: Collection[Segment]) -> None:
         """Keep the captures of a feed, as `find_versions` leaves them."""
         table = captures_of(feed, "fresh")
-        self._connection.execute(f"CREATE TABLE {table} ({_CAPTURES})")
-        self._connection.execute(f"INSERT INTO {table} {COMPACTED.format(captures='captures')}")
+        self._connection.execute(f"CREATE TABLE {table} ({CAPTURES}, segment VARCHAR)")
+        self._connection.execute(f"INSERT INTO {table} SELECT * FROM captured")
         # A run may be known to be complete before all its rows are indexed.
         complete = {run for segment in segments for run in complete_runs(segment, None)}
-        rows = self._connection.execute(
-            "SELECT DISTINCT run_id FROM captures WHERE run_is_complete"
-        ).fetchall()
+        rows = self._connection.execute("SELECT run_id::VARCHAR FROM complete_runs").fetchall()
         complete |= {run for (run,) in rows}
         note(self._connection, "fresh", feed, [segment.name for segment in segments], complete)
 
@@ -112,8 +96,7 @@ class NewState:
         """Keep a transform's versions, as `find_current` leaves them."""
         table = starts_of(transform, "fresh")
         self._connection.execute(f"CREATE TABLE {table} ({_STARTS})")
-        starts = STARTS.format(request="md5_number(request_key)")
-        self._connection.execute(f"INSERT INTO {table} {starts}")
+        self._connection.execute(f"INSERT INTO {table} {STARTS}")
 
     def publish(self, inputs: str) -> None:
         """Make it the source's state."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 from duckdb import DuckDBPyConnection
@@ -23,6 +22,7 @@ from .batches import rare_collections
 from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
 from .errors import LoadFailed
+from .layers import base_of, count_rows
 from .models import ModelState, SourceState
 from .sql import duck
 from .tables import ROWS_PER_BATCH, delete_rows, upsert_rows
@@ -62,7 +62,8 @@ class Loaded:
 def settle(copies: dict[type[models.Model], Path]) -> set[str]:
     """Return the tables whose rows differ from their present copy.
 
-    Where they do not differ the new copy is removed, and the present one takes its place.
+    Where they do not differ the new copy is removed, and the present one takes its place; not so
+    where that is a layer: beneath it may lie what the archive no longer holds.
     """
     changed = set()
     with duck() as duckdb:
@@ -70,18 +71,19 @@ def settle(copies: dict[type[models.Model], Path]) -> set[str]:
             present = present_copy(model)
             if present == path:
                 continue
-            if present and _is_same(duckdb, model, path, present):
+            if not present or not _is_same(duckdb, model, path, present):
+                changed.add(model._meta.db_table)
+            elif not base_of(present):
                 path.unlink()
                 copies[model] = present
-            else:
-                changed.add(model._meta.db_table)
     return changed
 
 
 def _is_same(
     duckdb: DuckDBPyConnection, model: type[models.Model], path: Path, present: Path
 ) -> bool:
-    if pq.read_metadata(path).num_rows != pq.read_metadata(present).num_rows:
+    if base_of(path) or count_rows(path) != count_rows(present):
+        # A layer is only written where something differs.
         return False
     # Copies are ordered by key, so equal rows mostly are equal bytes; bytes are quickly compared.
     return (
@@ -179,7 +181,8 @@ def _apply(
         quiet = not loading.progress or count <= ROWS_PER_BATCH
         with Progress(f"load {difference.table}", count, unit="rows", quiet=quiet) as shown:
             rows = comparison.rows_to_write()
-            upsert_rows(connection, model, rows, advance=shown.advance)
+            is_empty = comparison.is_empty and not is_shared(model)
+            upsert_rows(connection, model, rows, is_empty=is_empty, advance=shown.advance)
     return withheld
 
 

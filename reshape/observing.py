@@ -88,13 +88,14 @@ def versions_of(
     feed: str, archive: Archive, *, since: datetime | None = None, damaged: list[str]
 ) -> list[_Version]:
     """The versions of a feed in the order of time, with when each was seen first and last."""
-    captures = archive.captures(feed, on_damaged=lambda error: _note(damaged, error))
     with duck() as connection:
-        find_versions(connection, captures, None)
+        find_versions(
+            connection, archive, feed, None, on_damaged=lambda error: _note(damaged, error)
+        )
         table = connection.sql(
             """
             SELECT
-                s.version_id AS fetch_id,
+                s.version_id::VARCHAR AS fetch_id,
                 min(s.fetched_at) AS first_at,
                 max(s.fetched_at) AS last_at,
                 max(c.body_size) AS size,

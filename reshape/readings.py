@@ -84,14 +84,15 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
     nothing, so what a record file still says of them does not count.
     """
     connection.execute(empty_table("outcomes", OUTCOME_SCHEMA))
+    connection.execute("ALTER TABLE outcomes ALTER fetch_id TYPE UUID")
     if files := reading.files(OUTCOMES):
         connection.execute(
-            # Of two outcomes, as a retry cut short leaves them, the one that was read counts.
-            "INSERT INTO outcomes SELECT DISTINCT ON (fetch_id) * FROM read_parquet($files) "
-            "WHERE fetch_id IN (SELECT fetch_id FROM sightings WHERE is_start) "
-            "ORDER BY fetch_id, error IS NOT NULL",
+            "INSERT INTO outcomes BY NAME "
+            "SELECT * EXCLUDE (request_key) FROM read_parquet($files) "
+            "WHERE fetch_id::UUID IN (SELECT fetch_id FROM sightings WHERE is_start)",
             {"files": [str(path) for path in files]},
         )
+        _keep_what_was_read(connection)
     connection.execute(
         """
         DELETE FROM outcomes WHERE fetch_id IN (
@@ -99,3 +100,18 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
         )
         """
     )
+
+
+def _keep_what_was_read(connection: duckdb.DuckDBPyConnection) -> None:
+    """Of two outcomes, as a retry cut short leaves them, keep the one that was read."""
+    ((repeated,),) = connection.execute(
+        "SELECT count(*) - count(DISTINCT fetch_id) FROM outcomes"
+    ).fetchall()
+    if repeated:
+        connection.execute(
+            """
+            DELETE FROM outcomes WHERE rowid NOT IN (
+                SELECT arg_min(rowid, (error IS NOT NULL, rowid)) FROM outcomes GROUP BY fetch_id
+            )
+            """
+        )

@@ -77,7 +77,7 @@ def collect_rejected(
             INSERT INTO rejected
             SELECT DISTINCT ON (r.fetch_id, r.ordinal) r.*
             FROM read_parquet($files) AS r SEMI JOIN current USING (fetch_id)
-            WHERE r.fetch_id IN (SELECT fetch_id FROM outcomes WHERE error IS NULL)
+            WHERE r.fetch_id::UUID IN (SELECT fetch_id FROM outcomes WHERE error IS NULL)
             """,
             {"files": [str(path) for path in files]},
         )
@@ -88,10 +88,11 @@ def collect_rejected(
     ((count,),) = connection.execute(
         """
         INSERT INTO quarantine BY NAME
-        SELECT r.*, s.url, s.fetched_at,
+        SELECT r.*, o.url, s.fetched_at,
                $transform AS transform, $source AS source, $feed AS feed
         FROM rejected AS r
-        JOIN (SELECT fetch_id, url, fetched_at FROM sightings WHERE is_start) AS s USING (fetch_id)
+        JOIN outcomes AS o USING (fetch_id)
+        JOIN sightings AS s ON s.fetch_id = r.fetch_id AND s.is_start
         """,
         {"transform": transform.name, "source": transform.source, "feed": transform.feed},
     ).fetchall()

@@ -14,10 +14,11 @@ from raw_store.archive import Archive
 from .columns import columns_of
 from .copies import present_copy
 from .difference import is_shared
+from .layers import rows_to_compare
 from .neighbours import dependents, targets_elsewhere
 from .registry import transforms_of
 from .replay import Derivation, derive
-from .sql import duck, quoted, quoted_name
+from .sql import duck, quoted_name
 
 
 def relink(derivation: Derivation, archive: Archive, *, always: bool = False) -> list[Derivation]:
@@ -57,7 +58,9 @@ def _keys_differ(model: type[models.Model], path: Path) -> bool:
     if present is None:
         return True
     key = ", ".join(quoted_name(name) for name in columns_of(model).key)
-    one, other = (f"SELECT {key} FROM read_parquet({quoted(str(p))})" for p in (present, path))
+    one, other = (
+        f"SELECT {key} FROM ({rows})" for rows in rows_to_compare(present, path, columns_of(model))
+    )
     with duck() as duckdb:
         found = duckdb.execute(
             f"SELECT 1 FROM (({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})) LIMIT 1"

@@ -5,10 +5,12 @@ only place where rows of derived models are written. Values pass as each databas
 them, column by column, and equal those that Django itself would write.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from .columns import canonical_json, columns_of
 
 ROWS_PER_BATCH = 20_000
+_ROWS_PER_STATEMENT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +88,12 @@ def upsert_rows(
     model: type[models.Model],
     rows: pa.RecordBatchReader,
     *,
+    is_empty: bool = False,
     advance: Advance | None = None,
 ) -> None:
     """Insert these rows; where their key exists already, make that row equal to them.
 
-    `advance` is called with the number of rows done.
+    `is_empty` says that the table has no row. `advance` is called with the number of rows done.
     """
     quote = connection.ops.quote_name
     key = columns_of(model).key
@@ -103,22 +107,43 @@ def upsert_rows(
     )
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            staged = quote(f"staged_{uuid4().hex}")
-            cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table})")
+            staged = table if is_empty else quote(f"staged_{uuid4().hex}")
+            if not is_empty:
+                cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table})")
             with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT csv)") as copy:
                 for batch in rows:
                     copy.write(_as_csv(batch))
                     if advance:
                         advance(batch.num_rows)
-            cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged} {conflict}")
-            cursor.execute(f"DROP TABLE {staged}")
+            if not is_empty:
+                cursor.execute(
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged} {conflict}"
+                )
+                cursor.execute(f"DROP TABLE {staged}")
         return
-    holes = ", ".join("?" * len(rows.schema.names))
-    insert = f"INSERT INTO {table} ({names}) VALUES ({holes}) {conflict}"
+    insert = f"INSERT INTO {table} ({names}) VALUES %s {conflict}"
     for batch in rows:
-        _execute_many(connection, insert, _parameters(connection, model, batch))
+        _insert_many(connection, insert, _parameters(connection, model, batch), batch)
         if advance:
             advance(batch.num_rows)
+
+
+def _insert_many(
+    connection: BaseDatabaseWrapper,
+    insert: str,
+    rows: Iterator[tuple[Any, ...]],
+    batch: pa.RecordBatch,
+) -> None:
+    """Insert rows into SQLite, many in a statement: that takes half as long as one by one."""
+    width = batch.num_columns
+    limit = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    at_once = max(1, min(_ROWS_PER_STATEMENT, limit // width))
+    row = f"({', '.join('?' * width)})"
+    many = batch.num_rows // at_once * at_once
+    values = chain.from_iterable(islice(rows, many))
+    groups = (tuple(islice(values, at_once * width)) for _ in range(many // at_once))
+    _execute_many(connection, insert % ", ".join([row] * at_once), groups)
+    _execute_many(connection, insert % row, rows)
 
 
 def _execute_many(

@@ -7,14 +7,21 @@ that of the fetch judged before it, or follows a "gone"; later fetches with the 
 digest only extend its life. A version is known by the fetch that starts it.
 
 Order is always time first: `fetched_at`, then `sequence`, then `fetch_id`.
+
+A million fetches are to fit in memory beside all else, so that they are known by numbers: requests
+and digests by 128 bits of MD5, for here they are only compared with one another.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import duckdb
-import pyarrow as pa
 
+from raw_store.archive import Archive
+from raw_store.errors import SegmentCorrupt
 from raw_store.feeds import Feed
+
+from .sql import quoted
 
 _SIGHTINGS = """
 CREATE OR REPLACE TEMP TABLE sightings AS
@@ -23,7 +30,7 @@ WITH judged AS (
         *,
         CASE
             WHEN status IN (404, 410) THEN 'gone'
-            WHEN error IS NULL AND truncated IS NULL AND body_digest IS NOT NULL
+            WHEN is_whole AND body_digest IS NOT NULL
                 AND (status BETWEEN 200 AND 299 OR status = 304 OR status IS NULL)
                 THEN 'version'
         END AS verdict
@@ -51,7 +58,6 @@ SELECT
     is_start,
     has_body,
     payload_id,
-    url,
     CASE WHEN verdict = 'version' THEN
         last_value(CASE WHEN is_start THEN fetch_id END IGNORE NULLS) OVER (
             PARTITION BY request_key ORDER BY fetched_at, sequence, fetch_id
@@ -109,18 +115,75 @@ QUALIFY row_number() OVER (
 FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
-def find_versions(
-    connection: duckdb.DuckDBPyConnection, captures: pa.Table, as_of: datetime | None
-) -> None:
-    """Make the temporary tables `captures` and `sightings` of one feed.
+CAPTURES = """
+    fetch_id UUID, request_key UHUGEINT, run_id UUID, fetched_at TIMESTAMPTZ, sequence BIGINT,
+    status SMALLINT, is_whole BOOLEAN, body_digest UHUGEINT, body_size BIGINT, payload_id UUID,
+    has_body BOOLEAN
+"""
+"""The columns of `captures` but for `segment` and `run_is_complete`."""
 
-    `captures` is `Archive.captures(feed)`. `sightings` has a row per judging fetch, with
-    the `version_id` it saw (null where gone) and whether it `is_start` of that version.
+# From captures as the archive gives them.
+COMPACTED = """
+    SELECT
+        fetch_id::UUID AS fetch_id, md5_number(request_key) AS request_key,
+        run_id::UUID AS run_id, fetched_at, sequence, status,
+        error IS NULL AND truncated IS NULL AS is_whole,
+        md5_number(body_digest) AS body_digest, body_size, payload_id::UUID AS payload_id,
+        has_body, segment
+    FROM {captures}
+"""
+
+
+def find_versions(
+    connection: duckdb.DuckDBPyConnection,
+    archive: Archive,
+    feed: str,
+    as_of: datetime | None,
+    on_damaged: Callable[[SegmentCorrupt], None] | None = None,
+) -> None:
+    """Make `captures` and `sightings` of one feed.
+
+    `captures` has a row per fetch (`CAPTURES`), `segment`, the name of the one it was first
+    archived in, and `run_is_complete`. `sightings` has a row per judging fetch, with the
+    `version_id` it saw (null where gone) and whether it `is_start` of that version.
+    Segments that cannot be read are left out and told to `on_damaged`; without, it raises
+    `SegmentCorrupt`.
     """
-    connection.register("captures_arrow", captures)
-    connection.execute("CREATE OR REPLACE TEMP TABLE captures AS SELECT * FROM captures_arrow")
-    connection.unregister("captures_arrow")
+    names = ", ".join(quoted(name) for name in {s.name: None for s in archive.segments(feed)})
+    segment = f"ENUM ({names})" if names else "VARCHAR"
+    connection.execute("DROP VIEW IF EXISTS captures")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE captured ({CAPTURES}, segment {segment})")
+    connection.execute("CREATE OR REPLACE TEMP TABLE complete_runs (run_id UUID)")
+    complete: set[str] = set()
+    for part in archive.iter_captures(feed, on_damaged=on_damaged):
+        complete |= part.complete_runs
+        if part.rows is not None:
+            connection.register("archived", part.rows)
+            connection.execute(
+                f"INSERT INTO captured BY NAME {COMPACTED.format(captures='archived')}"
+            )
+            connection.unregister("archived")
+    connection.execute("INSERT INTO complete_runs SELECT unnest($runs)", {"runs": sorted(complete)})
+    _keep_each_once(connection)
+    connection.execute(
+        """
+        CREATE TEMP VIEW captures AS
+        SELECT *, run_id IN (SELECT run_id FROM complete_runs) AS run_is_complete FROM captured
+        """
+    )
     find_sightings(connection, as_of)
+
+
+def _keep_each_once(connection: duckdb.DuckDBPyConnection) -> None:
+    """Of a fetch that lies in two segments, keep the row of the first."""
+    ((repeated,),) = connection.execute(
+        "SELECT count(*) - count(DISTINCT fetch_id) FROM captured"
+    ).fetchall()
+    if repeated:
+        connection.execute(
+            "DELETE FROM captured WHERE rowid NOT IN "
+            "(SELECT min(rowid) FROM captured GROUP BY fetch_id)"
+        )
 
 
 def find_sightings(connection: duckdb.DuckDBPyConnection, as_of: datetime | None) -> None:
@@ -167,7 +230,7 @@ def borrowed_versions(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """
     found = connection.execute(
         """
-        SELECT fetch_id FROM sightings
+        SELECT fetch_id::VARCHAR FROM sightings
         WHERE is_start AND NOT has_body AND payload_id IS NOT NULL
             AND fetch_id NOT IN (SELECT fetch_id FROM outcomes)
         ORDER BY fetched_at, sequence, fetch_id

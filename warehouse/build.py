@@ -24,7 +24,7 @@ from .errors import BuildFailed, RollupInvalid
 from .publish import current_build, publish, spill_folder, sync_folder
 from .rollups import problems, rollup_model, rollups, source_tables
 from .rows import create_rows, export_rows
-from .views import create_archive_views, create_model_view
+from .views import base_of, create_archive_views, create_model_view
 
 __all__ = ["Build", "build", "current_build", "empty_build", "publish"]
 
@@ -98,7 +98,9 @@ def is_current(copies: Mapping[str, Path]) -> bool:
         return False
     try:
         with duckdb.connect(str(current), read_only=True) as connection:
-            named = connection.execute("SELECT name, path FROM build.copies").fetchall()
+            named = connection.execute(
+                "SELECT name, path FROM build.copies WHERE name IS NOT NULL"
+            ).fetchall()
             made = connection.execute("SELECT name, signature FROM build.rollups").fetchall()
     except duckdb.Error as error:
         logger.warning("build unreadable name=%s error=%s", current, error)
@@ -201,11 +203,12 @@ class _Maker:
         previous = self._attach_previous()
         execute(f"ATTACH '{_escaped(temporary)}' AS made (STORAGE_VERSION '{STORAGE_VERSION}')")
         execute("USE made")
-        for table, columns in self.plan.tables.items():
-            create_model_view(self.connection, table, columns, self.copies.get(table))
+        self._create_model_views(in_order=True)
         create_archive_views(self.connection, self.plan.archive_url)
         for rollup in self.plan.rollups:
             self._make_rollup(rollup, previous.get(rollup.name))
+        # Whoever asks has no need of the order, which costs a sort.
+        self._create_model_views(in_order=False)
         self._describe_itself()
         execute("USE memory")
         execute("DETACH made")
@@ -214,6 +217,11 @@ class _Maker:
             computed=frozenset(self.computed),
             exports=self.exports,
         )
+
+    def _create_model_views(self, *, in_order: bool) -> None:
+        for table, columns in self.plan.tables.items():
+            copy = self.copies.get(table)
+            create_model_view(self.connection, table, columns, copy, in_order=in_order)
 
     def remove_exports(self) -> None:
         """Delete what a build that failed would have handed over."""
@@ -282,6 +290,9 @@ class _Maker:
             )
         for table, path in self.copies.items():
             execute("INSERT INTO build.copies VALUES (?, ?)", [table, str(path)])
+            if base_of(path) != path:
+                # Without a name: no table's copy, but a file that one lies upon.
+                execute("INSERT INTO build.copies VALUES (NULL, ?)", [str(base_of(path))])
 
 
 def _signatures(plan: Plan, copies: Mapping[str, Path]) -> dict[str, str]:

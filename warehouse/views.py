@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from raw_store.rows import SCHEMA
 from raw_store.segments import FORMAT_VERSION
@@ -24,24 +25,54 @@ _SEGMENT_OPTIONS = (
     "hive_types = {'date': DATE}"
 )
 _MAGIC = b"PAR1"
+# How the name of a copy that is a layer parts that of the file it lies upon from its own.
+_UPON = "+"
 
 logger = logging.getLogger(__name__)
 
 
 def create_model_view(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: Columns, copy: Path | None
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Columns,
+    copy: Path | None,
+    *,
+    in_order: bool = False,
 ) -> None:
-    """Create the view of a model's copy, with the model's columns whatever the copy's age.
+    """Create the view of a model's copy, or replace it, with the model's columns whatever the
+    copy's age.
 
-    A column that the copy does not have yet is null; without a copy the view has no rows.
+    A column that the copy does not have yet is null; without a copy the view has no rows. With
+    `in_order` one thread reads the rows in the order of their key, whatever files they are in.
     """
     held: dict[str, str] = {}
     if copy is not None:
-        described = connection.execute(f"DESCRIBE FROM {_parquet(copy)}").fetchall()
+        described = connection.execute(f"DESCRIBE FROM {_parquet(base_of(copy))}").fetchall()
         held = {str(row[0]): str(row[1]) for row in described}
     listed = ",\n  ".join(_column(name, kind, held.get(name)) for name, kind in columns.items())
-    rows = f"FROM {_parquet(copy)}" if copy is not None else "WHERE false"
-    connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT\n  {listed}\n{rows}")
+    rows = (
+        f"FROM {_rows(copy, list(held), in_order=in_order)}" if copy is not None else "WHERE false"
+    )
+    connection.execute(f"CREATE OR REPLACE VIEW {quoted(table)} AS SELECT\n  {listed}\n{rows}")
+
+
+def base_of(copy: Path) -> Path:
+    """The file of a copy that has most of its rows: itself, or the one that it lies upon."""
+    return copy.with_name(f"{copy.stem.partition(_UPON)[0]}.parquet")
+
+
+def _rows(copy: Path, held: list[str], *, in_order: bool) -> str:
+    """What follows FROM: one file is in order; of a layer, rows take the place of the base's."""
+    base, layer = _parquet(base_of(copy)), _parquet(copy)
+    if base == layer:
+        return layer
+    key = pq.read_metadata(copy).metadata[b"key"].decode()
+    names = ", ".join(map(quoted, held))
+    order = f"\nORDER BY {key}" if in_order else ""
+    return (
+        f"(SELECT {names} FROM {base} ANTI JOIN (SELECT {key} FROM {layer}) USING ({key})\n"
+        f"UNION ALL\nSELECT {names} FROM {layer} WHERE NOT _gone{order})"
+    )
 
 
 def create_archive_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:

@@ -196,7 +196,7 @@ def test_page_that_was_gone_starts_a_new_version_even_with_the_same_body(archive
     )
 
     with duck() as connection:
-        find_versions(connection, archive.captures("sample.loans"), None)
+        find_versions(connection, archive, "sample.loans", None)
         starts = connection.sql("SELECT count(*) FROM sightings WHERE is_start").fetchall()
 
     assert starts == [(2,)]
