@@ -4,12 +4,13 @@ A source writes `from ingest import extractor` and needs no more.
 """
 
 from .client import Client
-from .errors import FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .errors import AddressRefused, FetchFailed, HostUnavailable, IngestError, StatusUnexpected
 from .redaction.rules import Secrets
 from .registry import extractor
 from .response import Response
 
 __all__ = [
+    "AddressRefused",
     "Client",
     "FetchFailed",
     "HostUnavailable",
