@@ -1,6 +1,7 @@
 """The client of our own: one exchange at a time over each connection, with nothing added."""
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,6 +19,8 @@ from .request import DEFAULT_PORTS, Request
 TOTAL_FACTOR = 20
 # RFC 9110, 9.2.2: asked twice, they do no more than once.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+# What a resolver may be asked for; more is a trick or a slip, such as a percent sign or a bracket.
+_HOST = re.compile(r"[a-z0-9._:-]+")
 
 
 class Wire(Protocol):
@@ -122,8 +125,8 @@ def _check(request: Request) -> None:
         raise RequestInvalid("Request URL is missing an 'http://' or 'https://' protocol.")
     if request.scheme not in DEFAULT_PORTS:
         raise RequestInvalid(f"Request URL has an unsupported protocol '{request.scheme}://'.")
-    if not request.host:
-        raise RequestInvalid("Request URL names no host.")
+    if not _HOST.fullmatch(request.host):
+        raise RequestInvalid(f"{request.host!r} is no name of a host.")
 
 
 def _was_stale(connection: Connection, request: Request) -> bool:

@@ -215,7 +215,8 @@ def _merged(
 ) -> list[tuple[str, str]]:
     """The program's headers, each replaced by the extractor's of the same name."""
     found = list(own)
-    for name, value in given.items():
+    for given_name, given_value in given.items():
+        name, value = _as_text(given_name), _as_text(given_value)
         lowered = name.lower()
         places = [at for at, (key, _) in enumerate(found) if key.lower() == lowered]
         if places:
@@ -225,6 +226,15 @@ def _merged(
         else:
             found.append((name, value))
     return found
+
+
+def _as_text(value: object) -> str:
+    """A header's name or value as text; bytes are taken as they are."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    raise TypeError(f"A header is text or bytes, not {type(value).__name__}: {value!r}")
 
 
 @lru_cache(maxsize=4_096)
