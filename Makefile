@@ -16,7 +16,7 @@ COMPILE := build/pins/bin/uv pip compile --quiet --generate-hashes --no-emit-ind
 	--universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-crash source docs pins
+.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-extract bench-crash source docs pins
 
 help: ## List these commands
 	@echo "Usage: make COMMAND"
@@ -62,6 +62,9 @@ bench-archive: $(BIN)/.dev-stamp ## Measure the archive: size, speed, memory, lo
 
 bench-replay: $(BIN)/.dev-stamp build/peers/.stamp ## Measure a replay from archive to table, against other ways; ARGS="--only sqlite" narrows
 	$(BIN)/python -m bench.replay $(ARGS)
+
+bench-extract: $(BIN)/.dev-stamp build/peers/.stamp ## Measure extraction against other ways to fetch, from nginx; ARGS="--rounds 1" narrows
+	$(BIN)/python -m bench.extract $(ARGS)
 
 bench-crash: $(BIN)/.dev-stamp ## Kill 2,000 processes at work and count what was lost; KILLS=500 for fewer
 	$(BIN)/python -m bench.crash --kills $(or $(KILLS),2000) $(ARGS)

@@ -42,8 +42,8 @@ _CREDENTIAL = re.compile(r"\b(Bearer|Basic|Negotiate) ([\w.~+/=-]{8,})")
 # Libraries quote what they could not read; it may be a secret that nobody has met yet.
 _QUOTED_INPUT = re.compile(
     r"bytearray\(b(?:'(.*?)'|\"(.*?)\")\)"
-    r"|(?:Invalid port|[Ii]llegal (?:header (?:name|value|line)|status line|chunk header|method|address)"
-    r"|malformed chunk footer|bad Content-Length|chunked is supported, not):? "
+    r"|(?:Invalid port|[Ii]llegal (?:header (?:name|value|line)|status line|chunk header)"
+    r"|Illegal (?:method|address)|malformed chunk footer|bad Content-Length|chunked is supported, not):? "
     r"b?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")"
 )
 _TUPLE = re.compile(

@@ -1,7 +1,7 @@
 """A server that does everything wrong that servers do, and still has pages to give.
 
-Twelve pages follow each other by `next`. Before it gives one, it misbehaves in the way of that page,
-once or a few times; some ways go on for ever and belong to no page.
+Its pages follow each other by `next`. Each is given in a way of its own that no client likes, or
+is given only after it was refused in some way once or a few times.
 """
 
 import asyncio

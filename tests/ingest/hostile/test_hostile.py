@@ -26,7 +26,7 @@ async def read_all(client, origin, seen):
 
 
 async def test_a_hostile_server_is_read_to_the_last_page(hostile, extract, payloads):
-    seen = []
+    seen: list[object] = []
 
     async def pages(client):
         await read_all(client, hostile, seen)
@@ -71,7 +71,7 @@ async def test_a_hostile_server_is_read_to_the_last_page(hostile, extract, paylo
 async def test_what_never_gets_better_fails_the_fetch_and_no_other(
     hostile, extract, payloads, answer, said
 ):
-    seen = []
+    seen: list[object] = []
     bad = hostile.answer("/loop", answer)
 
     async def pages(client):
@@ -88,7 +88,7 @@ async def test_what_never_gets_better_fails_the_fetch_and_no_other(
 
 async def test_an_empty_200_is_an_answer_and_is_kept_as_one(hostile, extract, payloads):
     url = hostile.answer("/empty", response(b""))
-    seen = []
+    seen: list[object] = []
 
     async def pages(client):
         seen.append((await client.get(url)).content)
