@@ -31,6 +31,7 @@ from .intake import failure_of
 from .redact import Redactor, holds_masks
 from .registry import Extractor
 from .response import Body, Response
+from .turns import shared_turns
 from .uncancelled import uncancelled
 from .wire.client import Wire
 from .wire.exchange import Exchange
@@ -81,6 +82,7 @@ class ArchivingTransport:
         self._paces = paces
         self._patience = patience
         self._on_archived = on_archived
+        self._spool_folder = spool_folder()
         self._limit = min(extractor.max_body, LARGEST_BODY)
         self._sequence = itertools.count()
         self._key_headers = frozenset(name.lower() for name in extractor.feed.key_headers)
@@ -108,6 +110,11 @@ class ArchivingTransport:
             found = await self._wire.exchange(
                 request, limit=self._limit, silence=self._extractor.timeout
             )
+        try:
+            await shared_turns().take()
+        except asyncio.CancelledError as error:
+            # What came is archived all the same.
+            found.exception = found.exception or error
         # Decoding a large body takes long enough for other fetches to notice.
         payload, body = (
             await uncancelled(asyncio.to_thread(self._payload, request, key, sequence, found))
@@ -196,7 +203,7 @@ class ArchivingTransport:
         if found.encoded is None:
             return decode.Decoded(body=None), found.error
         try:
-            decoded = decode.decode(found.encoded, coding, self._limit, spool=spool_folder())
+            decoded = decode.decode(found.encoded, coding, self._limit, spool=self._spool_folder)
         except OSError as error:
             decoded = decode.Decoded(body=None, error=failure_of(error))
         if found.truncated == "length":

@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 _PER_LISTING = 100
-_WORDS = (
+_WORDS = (  # noqa: SIM905
     "alpha bravo carbon delta ember fjord granite harbor indigo juniper kelp lagoon meadow nectar "
     "onyx prairie quartz river summit tundra umbra valley willow xenon yarrow zephyr county ridge"
-).split()  # noqa: SIM905
+).split()
 
 _CONFIGURATION = """
 {user}

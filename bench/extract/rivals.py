@@ -116,7 +116,7 @@ async def streams(urls: list[str], concurrency: int, keep: Keep | None) -> None:
 
 
 async def aiohttp(urls: list[str], concurrency: int, keep: Keep | None) -> None:
-    import aiohttp as library
+    import aiohttp as library  # type: ignore[import-not-found]
 
     connector = library.TCPConnector(limit=concurrency)
     async with library.ClientSession(connector=connector) as session:
@@ -140,7 +140,7 @@ async def httpx(urls: list[str], concurrency: int, keep: Keep | None) -> None:
 
 async def httpx_aiohttp(urls: list[str], concurrency: int, keep: Keep | None) -> None:
     import httpx as library
-    from httpx_aiohttp import HttpxAiohttpClient
+    from httpx_aiohttp import HttpxAiohttpClient  # type: ignore[import-not-found]
 
     limits = library.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     await _with_httpx(HttpxAiohttpClient(limits=limits), urls, concurrency, keep)

@@ -43,7 +43,8 @@ _CREDENTIAL = re.compile(r"\b(Bearer|Basic|Negotiate) ([\w.~+/=-]{8,})")
 _QUOTED_INPUT = re.compile(
     r"bytearray\(b(?:'(.*?)'|\"(.*?)\")\)"
     r"|(?:Invalid port|[Ii]llegal (?:header (?:name|value|line)|status line|chunk header)"
-    r"|Illegal (?:method|address)|malformed chunk footer|bad Content-Length|chunked is supported, not):? "
+    r"|Illegal (?:method|address)|malformed chunk footer|bad Content-Length"
+    r"|chunked is supported, not):? "
     r"b?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")"
 )
 _TUPLE = re.compile(

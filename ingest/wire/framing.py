@@ -175,6 +175,8 @@ def framing_of(head: Head, method: str) -> tuple[Framing, bool]:
 
 
 def _one_length(known: str | None, value: str) -> str:
+    if known is None and value.isdecimal() and value.isascii() and len(value) <= 20:
+        return value
     said = {each.strip(" \t") for each in value.split(",")} | ({known} if known else set())
     if len(said) > 1:
         raise NotHttp("conflicting Content-Length headers")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from ..origin import Asked, Origin, response, then_reset, then_silence
+from ..origin import Answer, Asked, Origin, response, then_reset, then_silence
 
 PAGES = 16
 
@@ -31,10 +31,12 @@ class HostileOrigin(Origin):
             self.times[asked.target] += 1
             misbehave = WAYS.get(number)
             sent = misbehave(self, self.times[asked.target], asked) if misbehave else None
-            if callable(sent):
-                await sent(asked, writer)
+            if sent is None:
+                sent = response(self.body(number), "Content-Type: application/json")
+            if isinstance(sent, bytes):
+                writer.write(sent)
             else:
-                writer.write(sent or response(self.body(number), "Content-Type: application/json"))
+                await sent(asked, writer)
 
         return answer
 
@@ -43,7 +45,7 @@ class HostileOrigin(Origin):
         return json.dumps({"number": number, "next": following}).encode()
 
 
-Way = Callable[[HostileOrigin, int, Asked], object]
+Way = Callable[[HostileOrigin, int, Asked], Answer | None]
 
 
 def busy(origin: HostileOrigin, times: int, asked: Asked):
