@@ -29,6 +29,7 @@ _ORDINARY = re.compile(
     r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?)"
 )
 _LONGEST = 65_536
+_NAMES = re.compile(f"(?:{NAME.pattern})?")
 _INJECTED = re.compile(r"[\r\n\0]")
 
 
@@ -111,6 +112,8 @@ class Request:
             self._refuse(extra)
         if not NAME.fullmatch(self.method):
             raise RequestInvalid(f"Illegal method {self.method!r}")
+        if not _NAMES.fullmatch("".join([name for name, _ in (*self.headers, *extra)])):
+            self._refuse(extra)
         try:
             return head.encode("latin-1") + b"\r\n\r\n" + self.content
         except UnicodeEncodeError:
@@ -168,6 +171,8 @@ def build(
         content=content,
     )
     address, user = without_user(built.url)
+    if address.port == DEFAULT_PORTS.get(address.scheme):
+        address = address.copy_with(port=None)
     own = [("Host", address.netloc.decode("ascii")), *defaults]
     if user:
         own.append(("Authorization", user))
