@@ -16,7 +16,7 @@ COMPILE := build/pins/bin/uv pip compile --quiet --generate-hashes --no-emit-ind
 	--universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-serve bench-crash source docs pins
+.PHONY: help setup demo test check serve bench bench-archive bench-replay bench-serve bench-extract bench-crash source docs pins
 
 help: ## List these commands
 	@echo "Usage: make COMMAND"
@@ -65,6 +65,9 @@ bench-replay: $(BIN)/.dev-stamp build/peers/.stamp ## Measure a replay from arch
 
 bench-serve: $(BIN)/.dev-stamp build/peers/postgraphile/.stamp ## Measure GraphQL over HTTP, against PostGraphile and strawberry-django; needs npm
 	$(BIN)/python -m bench.serve $(ARGS)
+
+bench-extract: $(BIN)/.dev-stamp build/peers/.stamp ## Measure extraction against other ways to fetch, from nginx; ARGS="--rounds 1" narrows
+	$(BIN)/python -m bench.extract $(ARGS)
 
 bench-crash: $(BIN)/.dev-stamp ## Kill 2,000 processes at work and count what was lost; KILLS=500 for fewer
 	$(BIN)/python -m bench.crash --kills $(or $(KILLS),2000) $(ARGS)

@@ -54,6 +54,8 @@ SOURCE_APPS = [
 SCHEDULER = _flag("SCHEDULER", True)
 # Which share of the hosts this process extracts, as "1/4"; empty means all of them.
 SHARD = os.environ.get("SHARD", "")
+# Addresses beyond the public internet that every feed may ask: 10.0.0.0/8,intranet.example.
+ALLOW_PRIVATE = _list("ALLOW_PRIVATE")
 # Processes that parse; 0 means one per core, fewer where memory is short.
 PARSE_WORKERS = int(os.environ.get("PARSE_WORKERS", "0"))
 # A dask.distributed scheduler whose workers parse instead, as tcp://host:port.

@@ -4,7 +4,7 @@ A source writes `from ingest import extractor` (or `receiver`) and needs no more
 """
 
 from .client import Client
-from .errors import FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .errors import AddressRefused, FetchFailed, HostUnavailable, IngestError, StatusUnexpected
 from .receiving import signatures
 from .receiving.receivers import receiver
 from .redaction.rules import Secrets
@@ -12,6 +12,7 @@ from .registry import extractor
 from .response import Response
 
 __all__ = [
+    "AddressRefused",
     "Client",
     "FetchFailed",
     "HostUnavailable",

@@ -8,14 +8,20 @@ import json as json_module
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from .errors import ExtractorFailed, FetchFailed
+from .errors import AddressRefused, ExtractorFailed, FetchFailed
 from .pace import RETRIED, Patience
 from .redact import Redactor
 from .response import Response
+from .session import Session
+from .wire.errors import Refused, WireFailure
+from .wire.request import Params
+
+if TYPE_CHECKING:
+    from .transport import ArchivingTransport
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +29,12 @@ USER_AGENT = "rootcellar/0.1"
 # A 404 or 410 says that something is gone, which is worth knowing; 304 answers the extractor's
 # own validators.
 _ANSWERS = frozenset({304, 404, 410})
-
-Params = Mapping[str, Any] | Iterable[tuple[str, Any]]
+_DEFAULTS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Connection": "keep-alive",
+    "User-Agent": USER_AGENT,
+}
 
 
 class Client:
@@ -36,10 +46,9 @@ class Client:
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        transport: "ArchivingTransport",
         *,
         redactor: Redactor,
-        timeout: float,
         patience: Patience,
         watermarks: Mapping[str, Any],
         advance: Callable[[str, Any], None],
@@ -48,15 +57,11 @@ class Client:
         self._patience = patience
         self._watermarks = dict(watermarks)
         self._advance = advance
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=timeout,
-            follow_redirects=True,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate, br, zstd"},
+        self._session = Session(
+            transport, defaults=_DEFAULTS, is_secret_header=redactor.is_secret_header
         )
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
         return self
 
     async def __aexit__(
@@ -65,7 +70,7 @@ class Client:
         error: BaseException | None = None,
         at: TracebackType | None = None,
     ) -> None:
-        await self._http.__aexit__(kind, error, at)
+        await self._session.aclose()
 
     async def get(
         self,
@@ -107,24 +112,24 @@ class Client:
         query = params if params is None or isinstance(params, Mapping) else list(params)
         for attempt in range(1, self._patience.attempts + 1):
             is_last = attempt == self._patience.attempts
-            request = self._http.build_request(
-                method,
-                url,
-                params=query,
-                headers=headers,
-                json=json,
-                data=data,
-                content=content,
-                extensions={"attempt": attempt},
-            )
             try:
-                # What arrives is archived and at hand already; a large body is not to be loaded.
-                response = cast(Response, await self._http.send(request, stream=True))
-            except httpx.TransportError as error:
-                if is_last or isinstance(error, httpx.UnsupportedProtocol):
-                    raise self._failure(request, error, attempt) from error
-            except httpx.RequestError as error:
-                raise self._failure(request, error, attempt) from error
+                request = self._session.build_request(
+                    method,
+                    url,
+                    params=query,
+                    headers=headers,
+                    json=json,
+                    data=data,
+                    content=content,
+                    attempt=attempt,
+                )
+            except httpx.InvalidURL as error:
+                raise self._failure(method, url, error, attempt) from error
+            try:
+                response = await self._session.send(request)
+            except WireFailure as error:
+                if is_last or not error.is_repeated:
+                    raise self._failure(method, request.url, error, attempt) from error
             else:
                 if response.is_success or response.status_code in _ANSWERS:
                     return response
@@ -205,8 +210,10 @@ class Client:
         self._watermarks[partition] = value
         self._advance(partition, value)
 
-    def _failure(self, request: httpx.Request, error: Exception, attempt: int) -> FetchFailed:
+    def _failure(self, method: str, url: str, error: Exception, attempt: int) -> FetchFailed:
         reason = self._redactor.scrub(str(error)) or type(error).__name__
-        address = self._redactor.url(str(request.url))
         tries = "one attempt" if attempt == 1 else f"{attempt} attempts"
-        return FetchFailed(f"{request.method} {address} failed after {tries}: {reason}")
+        message = f"{method} {self._redactor.url(url)} failed after {tries}: {reason}"
+        if isinstance(error, Refused):
+            return AddressRefused(message)
+        return FetchFailed(message)

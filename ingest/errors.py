@@ -18,6 +18,13 @@ class FetchFailed(IngestError):
     """A fetch ended without a whole response, after every retry."""
 
 
+class AddressRefused(FetchFailed):
+    """A request would have gone to an address that is not of the public internet.
+
+    `@extractor(…, allow_private=[…])` opens addresses that are meant.
+    """
+
+
 class StatusUnexpected(FetchFailed):
     """`raise_for_status()` met a status that is not a success."""
 

@@ -53,24 +53,24 @@ class Intake:
 
     async def finish(self) -> None:
         """Make `taken` of what came; where that fails nothing is left of it."""
-        await uncancelled(self._finish())
-
-    async def _finish(self) -> None:
         if self._file is None:
             self.taken = None if self.failure else bytes(self._buffer)
             return
+        await uncancelled(self._finish(self._file))
+
+    async def _finish(self, file: AsyncBufferedIOBase) -> None:
         await self._write_out()
         try:
             # Flushing writes what is still buffered, and so does closing.
-            await self._file.flush()
+            await file.flush()
             if not self.failure:
-                descriptor = os.dup(self._file.fileno())
+                descriptor = os.dup(file.fileno())
                 self.taken = Spool(descriptor, self.size, self._digest.hexdigest())
         except OSError as error:
             self.failure = failure_of(error)
         finally:
             with contextlib.suppress(OSError):
-                await self._file.close()
+                await file.close()
 
     async def _write_out(self) -> None:
         block, self._buffer = bytes(self._buffer), bytearray()

@@ -102,6 +102,10 @@ class Redactor:
             self._plain_urls[url] = None
         return masked if for_key else self._met.in_text(masked)
 
+    def is_secret_header(self, name: str) -> bool:
+        """Whether all of a header of this name (in lower case) is a secret."""
+        return self._names.is_secret_header(name)
+
     def headers(self, headers: Headers) -> Headers:
         """The headers in their order, secret values masked, also where a value repeats a secret
         that this run met."""

@@ -14,6 +14,7 @@ from raw_store.errors import UnknownFeed, closest_first
 
 from .errors import ExtractorInvalid
 from .redaction.rules import NO_RULES, Secrets
+from .wire.network import ORDINARY, Certificate, Network
 
 # The argument is an `ingest.client.Client`; a source need not say so.
 ExtractorFunction = Callable[[Any], Awaitable[None]]
@@ -40,6 +41,8 @@ class Extractor:
     """Bytes; what a body holds beyond them is not kept, and the payload is marked truncated."""
     secrets: Secrets = NO_RULES
     """What is a secret here, beside what is one everywhere."""
+    network: Network = ORDINARY
+    """How its requests reach the network."""
 
     @property
     def name(self) -> str:
@@ -90,6 +93,13 @@ def extractor(
     timeout: float = DEFAULT_TIMEOUT,
     max_body: int = DEFAULT_MAX_BODY,
     secrets: Secrets = NO_RULES,
+    allow_private: Iterable[str] = (),
+    proxy: str | None = None,
+    verify: bool | str = True,
+    client_certificate: Certificate = None,
+    http2: bool = False,
+    connect_timeout: float | None = None,
+    total_timeout: float | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
 
@@ -101,7 +111,11 @@ def extractor(
     it was seen last; without it, for ever. `quarantine_limit` (`"5%"`, or `100` payloads and rows)
     is how much of what is newest may be in quarantine; beyond it replays load nothing of the
     source, while extraction goes on. `secrets` are rules for what is to be masked, or not,
-    beside what is masked everywhere.
+    beside what is masked everywhere. `allow_private` opens addresses that are not of the public
+    internet (`["10.0.0.0/8", "127.0.0.1:8000", "intranet.example"]`). `proxy` is a proxy's address,
+    or `"environment"`. `verify` is False, or the authorities' file; `client_certificate` a file, or
+    one of the certificate and one of its key. `timeout` are the seconds without a byte,
+    `connect_timeout` those until a connection stands, `total_timeout` those of a whole fetch.
     """
     if every is not None and cron is not None:
         raise ExtractorInvalid(f"Feed {name} gives both every= and cron=; keep one of them.")
@@ -127,6 +141,19 @@ def extractor(
         limit = None if quarantine_limit is None else feeds.parse_quarantine_limit(quarantine_limit)
     except ValueError as error:
         raise ExtractorInvalid(f"Feed {name}: quarantine_limit={error}") from None
+
+    try:
+        network = Network.declared(
+            allow_private=allow_private,
+            proxy=proxy,
+            verify=verify,
+            client_certificate=client_certificate,
+            http2=http2,
+            connect_timeout=connect_timeout,
+            total_timeout=total_timeout,
+        )
+    except ValueError as error:
+        raise ExtractorInvalid(f"Feed {name}: {error}") from None
 
     def register(function: ExtractorFunction) -> ExtractorFunction:
         if not inspect.iscoroutinefunction(function):
@@ -158,6 +185,7 @@ def extractor(
             timeout=timeout,
             max_body=max_body,
             secrets=secrets,
+            network=network,
         )
         return function
 

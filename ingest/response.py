@@ -1,19 +1,33 @@
-"""The response an extractor sees: httpx-shaped, built from the archived bytes."""
+"""The response an extractor sees: httpx-shaped, built from the archived bytes.
+
+It is an `httpx.Response` whose parts are made when they are looked at: most extractors look at a
+body and at nothing else.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import httpx
 
 from raw_store.spool import STEP, Spool
 
 from .errors import StatusUnexpected
+from .wire.request import as_httpx
 
 if TYPE_CHECKING:
     from raw_store.payload import Payload
 
+    from .wire.head import Headers
+    from .wire.request import Request
+
 Body: TypeAlias = bytes | Spool
+
+# They describe the bytes as transferred, which the extractor does not see.
+_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Response(httpx.Response):
@@ -26,37 +40,108 @@ class Response(httpx.Response):
     `.json()` load it.
     """
 
-    _spool: Spool | None = None
-
-    @classmethod
-    def of(cls, body: Body, **values: Any) -> Self:
-        """A response with this body; `values` are `httpx.Response`'s."""
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        pairs: "Headers",
+        body: Body,
+        request: "Request",
+        payload: "Payload",
+        reason: str | None = None,
+    ) -> None:
+        # httpx's own would make a dozen objects that nobody may ever look at.
+        self.status_code = status_code
+        self.pairs = pairs
+        """The headers as they came."""
+        self.payload = payload
+        """The payload as archived."""
+        self.history = []
+        self.next_request = None
+        self.is_closed = self.is_stream_consumed = True
+        self.default_encoding = "utf-8"
+        self._asked = request
+        self._reason = reason
+        self._num_bytes_downloaded = 0
+        self._spool: Spool | None = None
         if isinstance(body, bytes):
-            return cls(content=body, **values)
-        response = cls(stream=_Stream(body), **values)
-        response._spool = body
-        return response
+            self._content = body
+        else:
+            self._spool = body
+
+    @cached_property
+    def headers(self) -> httpx.Headers:  # type: ignore[override]
+        """The headers, but for those that describe the transfer; `Content-Length` is the body's."""
+        size = len(self._content) if self._spool is None else self._spool.size
+        kept = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in self.pairs
+            if name.lower() not in _OF_THE_TRANSFER
+        ]
+        return httpx.Headers([*kept, (b"Content-Length", b"%d" % size)])
+
+    @cached_property
+    def extensions(self) -> dict[str, Any]:  # type: ignore[override]
+        found: dict[str, Any] = {"payload": self.payload}
+        if self.payload.http_version:
+            found["http_version"] = self.payload.http_version.encode("latin-1")
+        if self._reason is not None:
+            found["reason_phrase"] = self._reason.encode("latin-1")
+        return found
+
+    @cached_property
+    def _request(self) -> httpx.Request:  # type: ignore[override]
+        return as_httpx(self._asked, 0.0, 0.0)
+
+    @cached_property
+    def _elapsed(self) -> timedelta:  # type: ignore[override]
+        return timedelta(milliseconds=self.payload.elapsed_ms or 0)
+
+    @cached_property
+    def url(self) -> httpx.URL:
+        """The address that answered: after redirects, the last one."""
+        return httpx.URL(self._asked.url)
+
+    @cached_property
+    def stream(self) -> httpx.AsyncByteStream:  # type: ignore[override]
+        return httpx.ByteStream(self._content) if self._spool is None else _Stream(self._spool)
 
     @property
-    def payload(self) -> "Payload":
-        """The payload as archived."""
-        return cast("Payload", self.extensions["payload"])
+    def location(self) -> str | None:
+        """Where a redirect leads, as text; None for any other response."""
+        if self.status_code not in _REDIRECTS:
+            return None
+        said = next((value for name, value in self.pairs if name.lower() == "location"), None)
+        if said is None or said.isascii():
+            return said
+        try:
+            return said.encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:
+            return said
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether it holds a `Set-Cookie`."""
+        return any(len(name) == 10 and name.lower() == "set-cookie" for name, _ in self.pairs)
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code <= 299
 
     @property
     def content(self) -> bytes:
         """The body; a large one is loaded now and kept in memory."""
         if self._spool is not None and not hasattr(self, "_content"):
             self._content = self._spool.read()
-        return super().content
+        return self._content
 
     def read(self) -> bytes:
-        return super().read() if self._spool is None else self.content
+        return self.content
 
     async def aread(self) -> bytes:
-        # The HTTP client reads the body of each redirect that it follows, and makes nothing of it.
         if self._spool is None:
-            return await super().aread()
-        return b"" if self.has_redirect_location else await asyncio.to_thread(self.read)
+            return self._content
+        return await asyncio.to_thread(self.read)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         if self._spool is None:

@@ -5,7 +5,6 @@ import functools
 import logging
 import os
 import socket
-import ssl
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +35,8 @@ from .pace import Patience, shared_paces
 from .redact import Redactor
 from .transport import ArchivingTransport
 from .uncancelled import uncancelled
+from .wire.choosing import wire_of
+from .wire.through_httpx import HttpxWire
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ async def run_feed(
             ledger = _Ledger(run=run, writer=writer, progress=progress)
             writer.on_seal = ledger.at_seal
             transport = ArchivingTransport(
-                inner or httpx.AsyncHTTPTransport(verify=_ssl_context()),
+                HttpxWire(inner) if inner else wire_of(extractor.network),
                 extractor=extractor,
                 run_id=run.id,
                 archive=archive,
@@ -118,7 +119,6 @@ async def run_feed(
             async with Client(
                 transport,
                 redactor=redactor,
-                timeout=extractor.timeout,
                 patience=patience or Patience(),
                 watermarks=await sync_to_async(_watermarks)(name),
                 advance=ledger.advance,
@@ -318,9 +318,3 @@ async def _heartbeat(run: Run) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    # Reading the certificates takes longer than many a run.
-    return httpx.create_ssl_context()

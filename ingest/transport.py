@@ -9,11 +9,8 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
-import httpx
 from asgiref.sync import sync_to_async
 
 from raw_store import decode
@@ -21,34 +18,43 @@ from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.ids import new_id
 from raw_store.large_bodies import read_spooled, spool_folder
-from raw_store.models import LatestVersion
 from raw_store.pages import LARGEST_BODY
 from raw_store.payload import Payload, digest, request_key
+from raw_store.rows import changed
 from raw_store.spool import Spool
+from raw_store.versions import Latest
 from raw_store.writer import Writer
 
 from . import pace
 from .errors import FetchFailed
-from .exchange import Exchange, Headers, as_text, exchange
 from .intake import failure_of
 from .redact import Redactor, holds_masks
 from .registry import Extractor
 from .response import Body, Response
+from .turns import shared_turns
 from .uncancelled import uncancelled
+from .wire.client import Wire
+from .wire.exchange import Exchange
+from .wire.head import Headers
+from .wire.request import Request
 
 logger = logging.getLogger(__name__)
 
 _LARGE = 256 * 1024
-# A whole fetch may take this many times the seconds it may go without a byte.
-_DEADLINE_FACTOR = 20
-_VALIDATORS = ("if-none-match", "if-modified-since")
-_NOT_CONDITIONAL = (*_VALIDATORS, "if-match", "if-unmodified-since", "if-range", "range")
-# They describe the bytes as transferred, which the extractor does not see.
-_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_NOT_CONDITIONAL = frozenset(
+    {
+        "if-none-match",
+        "if-modified-since",
+        "if-match",
+        "if-unmodified-since",
+        "if-range",
+        "range",
+    }
+)
 
 
-class ArchivingTransport(httpx.AsyncBaseTransport):
-    """Sends requests through `inner` at the hosts' pace and archives what comes back.
+class ArchivingTransport:
+    """Sends requests over `wire` at the hosts' pace and archives what comes back.
 
     A GET of a request the archive has a version of is made conditional; a 304 is archived, and
     the response is the archived version's.
@@ -56,7 +62,7 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        inner: httpx.AsyncBaseTransport,
+        wire: Wire,
         *,
         extractor: Extractor,
         run_id: UUID,
@@ -67,7 +73,7 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         patience: pace.Patience,
         on_archived: Callable[[Payload], None] | None = None,
     ) -> None:
-        self._inner = inner
+        self._wire = wire
         self._extractor = extractor
         self._run_id = run_id
         self._archive = archive
@@ -76,16 +82,17 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         self._paces = paces
         self._patience = patience
         self._on_archived = on_archived
+        self._spool_folder = spool_folder()
         self._limit = min(extractor.max_body, LARGEST_BODY)
         self._sequence = itertools.count()
+        self._key_headers = frozenset(name.lower() for name in extractor.feed.key_headers)
         self._hosts: set[str] = set()
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await self._wire.aclose()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def fetch(self, request: Request) -> Response:
         """Archive one exchange and return its response; a failed one raises after archiving."""
-        await request.aread()
         key = self._key(request)
         known = await self._known(request, key)
         if known is None:
@@ -96,23 +103,27 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         archived = await self._archived(request, response)
         return archived or await self._fetch(request, key)
 
-    async def _fetch(self, request: httpx.Request, key: str) -> Response:
-        host = await self._pace(request.url)
+    async def _fetch(self, request: Request, key: str) -> Response:
+        host = await self._pace(request.netloc)
         async with host.slot(self._patience.ceiling):
             sequence = next(self._sequence)
-            found = await exchange(
-                self._inner,
-                request,
-                limit=self._limit,
-                deadline=self._extractor.timeout * _DEADLINE_FACTOR,
+            found = await self._wire.exchange(
+                request, limit=self._limit, silence=self._extractor.timeout
             )
+        try:
+            await shared_turns().take()
+        except asyncio.CancelledError as error:
+            # What came is archived all the same.
+            found.exception = found.exception or error
         # Decoding a large body takes long enough for other fetches to notice.
         payload, body = (
             await uncancelled(asyncio.to_thread(self._payload, request, key, sequence, found))
             if found.encoded_size > _LARGE
             else self._payload(request, key, sequence, found)
         )
-        row = await uncancelled(self._writer.append(payload))
+        row = self._writer.append_at_once(payload)
+        if row is None:
+            row = await uncancelled(self._writer.append(payload))
         await self._tell(host, request, found, payload.attempt)
         if self._on_archived:
             self._on_archived(row)
@@ -124,58 +135,67 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
                 f"read whole: {payload.error}. "
                 f"`manage.py archive show {payload.fetch_id}` shows what was kept."
             )
-        return _view(request, found.status or 0, found.headers, body, row, reason=found.reason)
+        return Response(
+            found.status or 0,
+            pairs=found.headers,
+            body=body,
+            request=request,
+            payload=row,
+            reason=found.reason,
+        )
 
     def _payload(
-        self, request: httpx.Request, key: str, sequence: int, found: Exchange
+        self, request: Request, key: str, sequence: int, found: Exchange
     ) -> tuple[Payload, Body]:
         """The payload as it may reach the disk, and the body as the extractor may see it."""
+        redactor = self._redactor
+        # First: what a request shows is looked for in its answer.
+        request_headers = redactor.headers(tuple(request.headers))
         coding, content_type = found.listed("content-encoding"), found.header("content-type")
-        url, request_body = str(request.url), request.content
         decoded, error = self._decoded(found, coding)
         # Withheld: the row says all but the body of an answer that hands out secrets.
-        is_withheld = self._redactor.is_token_answer(
+        is_withheld = redactor.is_token_answer(
             decoded.body if isinstance(decoded.body, bytes) else b"",
             status=found.status,
-            url=url,
-            request_body=request_body,
+            url=request.url,
+            request_body=request.content,
         )
         shown = None if is_withheld else self._shown(decoded.body)
         is_masked = is_withheld or shown is not decoded.body
+        values: dict[str, object] = {}
+        if shown is not None and found.status != 304:
+            values |= _of_body(shown)
+        if found.encoded is not None:
+            values["encoded_size"] = found.encoded_size
+            is_coded = found.encoded_size > 0 and bool(decode.codings(coding))
+            keeps = self._extractor.feed.keep_encoded or bool(error) or decoded.has_rest
+            # No digest of bytes that hold a secret; without one, a row says it was masked.
+            if not is_masked:
+                values |= _of_encoded(found.encoded, keep=is_coded and keeps)
         payload = Payload(
             fetch_id=new_id(found.fetched_at),
             run_id=self._run_id,
             sequence=sequence,
             feed=self._extractor.name,
-            attempt=request.extensions.get("attempt", 1),
+            attempt=request.attempt,
             method=request.method,
-            url=self._redactor.url(url),
-            request_headers=self._redactor.headers(as_text(request.headers.raw)),
-            request_body=self._redactor.request_body(
-                request_body, request.headers.get("content-type")
-            )
+            url=redactor.url(request.url),
+            request_headers=request_headers,
+            request_body=redactor.request_body(request.content, request.header("content-type"))
             or None,
             request_key=key,
             status=found.status,
-            reason=self._redactor.text(found.reason),
+            reason=redactor.text(found.reason),
             http_version=found.http_version,
-            headers=self._redactor.headers(found.headers),
+            headers=redactor.headers(found.headers),
             fetched_at=found.fetched_at,
             elapsed_ms=found.elapsed_ms,
-            content_type=self._redactor.text(content_type),
-            content_encoding=self._redactor.text(coding),
+            content_type=redactor.text(content_type),
+            content_encoding=redactor.text(coding),
             truncated=found.truncated,
-            error=self._redactor.scrub(error) if error else None,
+            error=redactor.scrub(error) if error else None,
+            **values,  # type: ignore[arg-type]
         )
-        if shown is not None and found.status != 304:
-            payload = _with_body(payload, shown)
-        if found.encoded is not None:
-            payload = replace(payload, encoded_size=found.encoded_size)
-            is_coded = bool(decode.codings(coding)) and found.encoded_size > 0
-            keeps = self._extractor.feed.keep_encoded or bool(error) or decoded.has_rest
-            # No digest of bytes that hold a secret; without one, a row says it was masked.
-            if not is_masked:
-                payload = _with_encoded(payload, found.encoded, keep=is_coded and keeps)
         return payload, b"" if decoded.body is None else decoded.body
 
     def _decoded(self, found: Exchange, coding: str | None) -> tuple[decode.Decoded, str | None]:
@@ -183,7 +203,7 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         if found.encoded is None:
             return decode.Decoded(body=None), found.error
         try:
-            decoded = decode.decode(found.encoded, coding, self._limit, spool=spool_folder())
+            decoded = decode.decode(found.encoded, coding, self._limit, spool=self._spool_folder)
         except OSError as error:
             decoded = decode.Decoded(body=None, error=failure_of(error))
         if found.truncated == "length":
@@ -205,29 +225,35 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
             return body
         return Spool.of(self._redactor.response_chunks(body.chunks()), spool_folder())
 
-    def _key(self, request: httpx.Request) -> str:
+    def _key(self, request: Request) -> str:
         """The request's key: a renewed token leaves it as it was, see `ingest.redact`."""
-        chosen = {name.lower() for name in self._extractor.feed.key_headers}
-        headers = self._redactor.headers(as_text(request.headers.raw))
+        chosen: list[tuple[str, str]] = []
+        if names := self._key_headers:
+            headers = self._redactor.headers(tuple(request.headers))
+            chosen = [(name, value) for name, value in headers if name.lower() in names]
         return request_key(
             request.method,
-            self._redactor.url(str(request.url), for_key=True),
+            self._redactor.url(request.url, for_key=True),
             self._redactor.request_body(
-                request.content, request.headers.get("content-type"), for_key=True
-            ),
-            [(name, value) for name, value in headers if name.lower() in chosen],
+                request.content, request.header("content-type"), for_key=True
+            )
+            if request.content
+            else None,
+            chosen,
         )
 
-    async def _known(self, request: httpx.Request, key: str) -> LatestVersion | None:
+    async def _known(self, request: Request, key: str) -> Latest | None:
         """The archived version whose validators a GET should carry."""
-        if request.method != "GET" or any(name in request.headers for name in _NOT_CONDITIONAL):
+        if request.method != "GET":
             return None
-        latest = await LatestVersion.objects.filter(
-            feed=self._extractor.name, request_key=key
-        ).afirst()
+        if any(name.lower() in _NOT_CONDITIONAL for name, _ in request.headers):
+            return None
+        is_told, latest = self._writer.latest_at_once(key)
+        if not is_told:
+            latest = await self._writer.latest(key)
         return latest if latest and (latest.etag or latest.last_modified) else None
 
-    async def _archived(self, request: httpx.Request, response: Response) -> Response | None:
+    async def _archived(self, request: Request, response: Response) -> Response | None:
         """The version a 304 confirms, or None when the archive cannot give it back."""
         row = response.payload
         if row.payload_id is None:
@@ -244,27 +270,25 @@ class ArchivingTransport(httpx.AsyncBaseTransport):
         # An address with a masked token would lead the extractor nowhere.
         if body is None or _is_masked(holder, headers):
             return None
-        confirmed = _with_body(row, body)
-        fresh = {name.lower() for name, _ in as_text(response.headers.raw)}
-        headers = tuple(pair for pair in headers if pair[0].lower() not in fresh)
-        return _view(
-            request,
+        fresh = {name.lower() for name, _ in response.pairs}
+        kept = tuple(pair for pair in headers if pair[0].lower() not in fresh)
+        return Response(
             holder.status or 200,
-            (*as_text(response.headers.raw), *headers),
-            body,
-            confirmed,
+            pairs=(*response.pairs, *kept),
+            body=body,
+            request=request,
+            payload=changed(row, **_of_body(body)),
             reason=holder.reason,
         )
 
-    async def _pace(self, url: httpx.URL) -> pace.HostPace:
-        host = url.netloc.decode("ascii").lower()
+    async def _pace(self, host: str) -> pace.HostPace:
         # Each run asks once what an earlier run, or another process, promised the host.
         is_first = host not in self._hosts
         self._hosts.add(host)
         return await self._paces.of(host, refresh=is_first)
 
     async def _tell(
-        self, host: pace.HostPace, request: httpx.Request, found: Exchange, attempt: int
+        self, host: pace.HostPace, request: Request, found: Exchange, attempt: int
     ) -> None:
         if isinstance(found.exception, asyncio.CancelledError):
             return
@@ -283,59 +307,26 @@ def _is_masked(holder: Payload, headers: Headers) -> bool:
     return holds_masks(headers, holder.body or b"")
 
 
-def _with_body(payload: Payload, body: Body) -> Payload:
+def _of_body(body: Body) -> dict[str, object]:
+    """The fields of a payload with this body."""
     if isinstance(body, Spool):
-        return replace(payload, spooled_body=body, body_digest=body.digest, body_size=body.size)
-    return replace(payload, body=body, body_digest=digest(body), body_size=len(body))
+        return {"spooled_body": body, "body_digest": body.digest, "body_size": body.size}
+    return {"body": body, "body_digest": digest(body), "body_size": len(body)}
 
 
-def _with_encoded(payload: Payload, encoded: Body, *, keep: bool) -> Payload:
-    """The payload with the digest of the body as transferred, and with that body to `keep` it."""
+def _of_encoded(encoded: Body, *, keep: bool) -> dict[str, object]:
+    """The digest of the body as transferred, and that body where it is to be kept."""
     if isinstance(encoded, Spool):
-        payload = replace(payload, encoded_digest=encoded.digest)
-        return replace(payload, spooled_encoded=encoded) if keep else payload
-    payload = replace(payload, encoded_digest=digest(encoded))
-    return replace(payload, encoded_body=encoded) if keep else payload
+        kept = {"spooled_encoded": encoded} if keep else {}
+        return {"encoded_digest": encoded.digest, **kept}
+    return {"encoded_digest": digest(encoded), **({"encoded_body": encoded} if keep else {})}
 
 
-def _conditional(request: httpx.Request, known: LatestVersion) -> httpx.Request:
+def _conditional(request: Request, known: Latest) -> Request:
     """The request with validators. A copy: a redirect must not inherit them."""
-    headers = httpx.Headers(request.headers.raw)
+    validators = {}
     if known.etag:
-        headers["If-None-Match"] = known.etag
+        validators["if_none_match"] = known.etag
     if known.last_modified:
-        headers["If-Modified-Since"] = known.last_modified
-    return httpx.Request(
-        request.method,
-        request.url,
-        headers=headers,
-        content=request.content,
-        extensions=request.extensions,
-    )
-
-
-def _view(
-    request: httpx.Request,
-    status: int,
-    headers: tuple[tuple[str, str], ...],
-    body: Body,
-    payload: Payload,
-    *,
-    reason: str | None,
-) -> Response:
-    extensions: dict[str, Any] = {"payload": payload}
-    if payload.http_version:
-        extensions["http_version"] = payload.http_version.encode("latin-1")
-    if reason is not None:
-        extensions["reason_phrase"] = reason.encode("latin-1")
-    return Response.of(
-        body,
-        status_code=status,
-        headers=[
-            (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in headers
-            if name.lower() not in _OF_THE_TRANSFER
-        ],
-        request=request,
-        extensions=extensions,
-    )
+        validators["if_modified_since"] = known.last_modified
+    return request.with_headers(**validators)

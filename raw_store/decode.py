@@ -23,6 +23,8 @@ EXPANSION_RATIO = 200
 EXPANSION_FLOOR = 8 * 1024 * 1024
 """… once it is longer than this many bytes: text compresses 5 to 30 times, a bomb 1,000 or more."""
 
+_AT_ONCE = 64 * 1024
+"""Bytes; most bodies are shorter, and need none of what follows."""
 _STEP = 1 << 20
 _INPUT_STEP = 1 << 16
 # Four bytes of zstd may stand for 128 kB, and a step of input is decoded at once.
@@ -82,6 +84,10 @@ def decode(
     size = encoded.size if isinstance(encoded, Spool) else len(encoded)
     if not names or not size:
         return Decoded(body=encoded)
+    if names == ["gzip"] and size <= _AT_ONCE and isinstance(encoded, bytes):
+        whole = _gunzipped(encoded)
+        if whole is not None and len(whole) <= limit:
+            return Decoded(body=whole)
     pieces = _pieces(encoded)
     inputs = []
     for name in reversed(names):
@@ -97,6 +103,16 @@ def decode(
         error=problems[0] if problems else None,
         has_rest=any(given.has_rest for given in inputs),
     )
+
+
+def _gunzipped(encoded: bytes) -> bytes | None:
+    """A body that is one member of gzip and no more, and does not swell; None for any other."""
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        body = decompressor.decompress(encoded, EXPANSION_FLOOR)
+    except zlib.error:
+        return None
+    return body if decompressor.eof and not decompressor.unused_data else None
 
 
 class _Input:

@@ -86,6 +86,12 @@ class OpenSegment:
             return False
         return _judge(payload, "" if payload.has_body else payload.body_digest) == "version"
 
+    def indexed(self, request_key: str) -> tuple[bool, Latest | None]:
+        """Whether it is known what the index says of a request, and that."""
+        if request_key in self._indexed:
+            return True, self._indexed[request_key]
+        return self._knows_all, None
+
     def learn(self, known: Mapping[str, Latest | None], *, all_known: bool = False) -> None:
         """Keep what the index says of requests; `all_known` if it knows no other of this feed."""
         self._indexed.update(known)

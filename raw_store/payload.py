@@ -6,6 +6,7 @@ columns are described in `docs/archive-format.md`.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -192,8 +193,16 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+# An address of which nothing needs to be changed, which most are.
+_CANONICAL = re.compile(
+    r"https?://[a-z0-9.-]+(?::(?!80/|443/)(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?/[!-\"$->@-~]*"
+)
+
+
 def canonical_url(url: str) -> str:
     """The URL with lower-case scheme and host, no default port, no fragment, a sorted query."""
+    if _CANONICAL.fullmatch(url):
+        return url
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host

@@ -4,8 +4,8 @@
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -34,17 +34,26 @@ _BATCH_BYTES = 8 * 1024 * 1024
 def ask_index(open_segment: OpenSegment, *payloads: Payload) -> None:
     """Learn the latest versions of the payloads' requests: with all others of their feed at first,
     these alone when the feed has too many."""
-    of_feed = LatestVersion.objects.filter(feed=open_segment.feed)
     if not open_segment.has_asked:
-        rows = list(of_feed.values(*_LATEST)[: open_segment.remembered + 1])
-        known = {row["request_key"]: Latest(**row) for row in rows}
-        open_segment.learn(known, all_known=len(rows) <= open_segment.remembered)
+        known, are_all = _all_of(open_segment.feed, open_segment.remembered)
+        open_segment.learn(known, all_known=are_all)
     wanted = {each.request_key for each in payloads if open_segment.needs_latest(each)}
     if wanted:
-        found: dict[str, Latest | None] = dict.fromkeys(wanted)
-        for row in of_feed.filter(request_key__in=wanted).values(*_LATEST):
-            found[row["request_key"]] = Latest(**row)
-        open_segment.learn(found)
+        open_segment.learn(_these_of(open_segment.feed, wanted))
+
+
+def _all_of(feed: str, most: int) -> tuple[dict[str, Latest | None], bool]:
+    """The latest versions of a feed, so many of them, and whether there are no others."""
+    rows = list(LatestVersion.objects.filter(feed=feed).values(*_LATEST)[: most + 1])
+    return {row["request_key"]: Latest(**row) for row in rows}, len(rows) <= most
+
+
+def _these_of(feed: str, wanted: Collection[str]) -> dict[str, Latest | None]:
+    """The latest versions of these requests; None for one that has none."""
+    found: dict[str, Latest | None] = dict.fromkeys(wanted)
+    for row in LatestVersion.objects.filter(feed=feed, request_key__in=wanted).values(*_LATEST):
+        found[row["request_key"]] = Latest(**row)
+    return found
 
 
 _LATEST = Latest._fields
@@ -161,8 +170,10 @@ def _batches(payloads: Iterable[Payload]) -> Iterator[list[Payload]]:
 class Writer:
     """Appends the payloads of one run of one feed, and seals by rows, bytes, age and on exit.
 
-    Safe for many tasks of one event loop. After a failed seal every further call raises
-    `SealFailed`, so an extractor that swallows the error cannot go on as if all were archived.
+    A full segment is sealed in the background while the next one fills; when that is full too,
+    appending waits. Safe for many tasks of one event loop. After a failed seal every further call
+    raises `SealFailed`, so an extractor that swallows the error cannot go on as if all were
+    archived.
 
     `on_seal`, when set, is called (on the event loop, so it must not block) at the moment the
     rows of any segment are fixed; what it returns runs in the transaction that acknowledges
@@ -179,12 +190,17 @@ class Writer:
         self._waiting: dict[UUID, Payload] = {}
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._sealing_when_old: asyncio.Task[None] | None = None
+        self._sealing: asyncio.Task[Segment | None] | None = None
+        self._being_sealed = 0
+        # What was acknowledged since the index was asked.
+        self._acknowledged: OrderedDict[str, Latest] = OrderedDict()
+        self._wanted: dict[str, None] = {}
+        self._asking: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
         """Payloads appended but not yet acknowledged."""
-        return len(self._open)
+        return len(self._open) + self._being_sealed
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,29 +219,74 @@ class Writer:
                 self._raise_failure()
         finally:
             self._stop_timer()
-            if self._sealing_when_old:
-                await self._sealing_when_old
+            if self._sealing:
+                await _ended(self._sealing)
+
+    def append_at_once(self, payload: Payload) -> Payload | None:
+        """`append` where it need not wait for anything; None where it must."""
+        if self._failure is not None or self._lock.locked() or self._open.is_full:
+            return None
+        if self._open.needs_latest(payload):
+            return None
+        return self._append(payload)
 
     async def append(self, payload: Payload) -> Payload:
         """Add a payload to the open segment and return its row; see `OpenSegment.append`.
 
-        It is not acknowledged before its segment is sealed, which may happen in this call.
+        It is not acknowledged before its segment is sealed.
         """
         self._waiting[payload.fetch_id] = payload
         try:
             async with self._lock:
+                while self._open.is_full and self._failure is None:
+                    await _ended(self._sealing or self._begin_seal())
                 self._raise_failure()
                 if self._open.needs_latest(payload):
                     await sync_to_async(ask_index)(self._open, *self._waiting.values())
-                row = self._open.append(payload)
-                if self._open.is_full:
-                    await self._seal([], None)
-                elif self.pending == 1:
-                    age = self._open.limits.age_seconds
-                    self._timer = asyncio.get_running_loop().call_later(age, self._grow_old)
+                return self._append(payload)
         finally:
             self._waiting.pop(payload.fetch_id, None)
+
+    def _append(self, payload: Payload) -> Payload:
+        row = self._open.append(payload)
+        if self._open.is_full:
+            if self._sealing is None:
+                self._begin_seal()
+        elif self._timer is None:
+            age = self._open.limits.age_seconds
+            self._timer = asyncio.get_running_loop().call_later(age, self._grow_old)
         return row
+
+    def latest_at_once(self, request_key: str) -> tuple[bool, Latest | None]:
+        """Whether it is known what the index says of a request, and that."""
+        if found := self._acknowledged.get(request_key):
+            return True, found
+        return self._open.indexed(request_key)
+
+    async def latest(self, request_key: str) -> Latest | None:
+        """The latest version of a request as acknowledged; what many ask for is asked at once."""
+        while True:
+            is_told, found = self.latest_at_once(request_key)
+            if is_told:
+                return found
+            self._wanted[request_key] = None
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
+
+    async def _ask(self) -> None:
+        try:
+            feed, most = self._open.feed, self._open.remembered
+            if not self._open.has_asked:
+                known, are_all = await sync_to_async(_all_of)(feed, most)
+                self._open.learn(known, all_known=are_all)
+            # Whoever asked meanwhile is answered, too.
+            wanted = [each for each in self._wanted if not self._open.indexed(each)[0]]
+            self._wanted = {}
+            if wanted:
+                self._open.learn(await sync_to_async(_these_of)(feed, wanted))
+        finally:
+            self._asking = None
 
     async def seal(
         self, *, complete: bool = False, in_transaction: InTransaction | None = None
@@ -238,40 +299,47 @@ class Writer:
         to seal, in one of its own.
         """
         async with self._lock:
+            while self._sealing:
+                await _ended(self._sealing)
             self._raise_failure()
             archived_something = bool(self.count or self._open)
             runs = [str(self.run_id)] if complete and archived_something else []
-            return await self._seal(runs, in_transaction)
+            sealing = self._begin_seal(runs, in_transaction)
+            await _ended(sealing)
+            if self._failure is not None:
+                raise self._failure
+            return sealing.result()
 
-    async def _seal(
-        self, complete_runs: list[str], in_transaction: InTransaction | None
-    ) -> Segment | None:
+    def _begin_seal(
+        self, complete_runs: Sequence[str] = (), in_transaction: InTransaction | None = None
+    ) -> "asyncio.Task[Segment | None]":
+        """Fix the rows of the open segment and seal them in the background.
+
+        One at a time: a revisit never lies in an earlier segment than the body it names.
+        """
+        assert self._sealing is None
         work = [in_transaction, self.on_seal() if self.on_seal else None]
         self._stop_timer()
         closed = self._open.close(complete_runs)
-        sealing = asyncio.ensure_future(
-            self._make_durable(closed, [given for given in work if given])
-        )
-        cancelled: asyncio.CancelledError | None = None
-        while not sealing.done():
-            # A cancelled run waits for its seal: the rows are neither here nor there meanwhile.
-            try:
-                await asyncio.shield(sealing)
-            except asyncio.CancelledError as error:
-                cancelled = error
-            except BaseException:
-                break
+        self._being_sealed = len(closed.rows)
+        given = [each for each in work if each]
+        self._sealing = asyncio.create_task(self._seal(closed, given))
+        return self._sealing
+
+    async def _seal(self, closed: Closed, work: list[InTransaction]) -> Segment | None:
+        segment = None
         try:
-            segment = sealing.result()
+            segment = await self._make_durable(closed, work)
         except BaseException as error:
+            # Kept for the next call to raise: there may be none who waits for this one.
             self._failure = error
-            if cancelled:
-                # Who cancelled waits for it; the next call tells of the failure.
-                raise cancelled from error
-            raise
-        self.count += len(closed.rows)
-        if cancelled:
-            raise cancelled
+        else:
+            self.count += len(closed.rows)
+            self._remember(closed.latest)
+        self._being_sealed = 0
+        self._sealing = None
+        if self._open.is_full and self._failure is None:
+            self._begin_seal()
         return segment
 
     async def _make_durable(self, closed: Closed, work: list[InTransaction]) -> Segment | None:
@@ -284,22 +352,44 @@ class Writer:
             info, closed.latest, work, prefixes=index.key_prefixes(closed.rows.keys)
         )
 
+    def _remember(self, latest: dict[str, Latest]) -> None:
+        for key, found in latest.items():
+            known = self._acknowledged.get(key)
+            if known is None or known.order < found.order:
+                self._acknowledged[key] = found
+                self._acknowledged.move_to_end(key)
+        while len(self._acknowledged) > self._open.remembered:
+            self._acknowledged.popitem(last=False)
+
     def _grow_old(self) -> None:
-        self._sealing_when_old = asyncio.create_task(self._seal_when_old())
+        self._timer = None
+        if self._failure is not None or not self._open:
+            return
+        if self._sealing is None:
+            self._begin_seal()
+        else:
+            self._sealing.add_done_callback(lambda _: self._grow_old())
 
     def _stop_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
-
-    async def _seal_when_old(self) -> None:
-        # A failure is kept in `_failure`, for the next call to raise.
-        with contextlib.suppress(Exception):
-            async with self._lock:
-                if self._failure is None and self._open:
-                    await self._seal([], None)
+            self._timer = None
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise SealFailed(
                 f"An earlier seal of this run failed, so nothing more is archived: {self._failure}"
             ) from self._failure
+
+
+async def _ended(task: "asyncio.Task[Segment | None]") -> None:
+    """Wait for a seal: its rows are neither here nor there meanwhile. A cancellation that came
+    is raised afterwards; the next call tells of a failure."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled

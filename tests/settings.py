@@ -17,5 +17,7 @@ os.environ["ROOTCELLAR_APPS"] = (
     "tests.sample,tests.corpus.calfire,tests.corpus.pge,tests.api.garden,"
     "tests.port,tests.ferry,tests.tours"
 )
+# Origins of tests are on the loopback.
+os.environ["ALLOW_PRIVATE"] = "127.0.0.0/8,::1"
 
 from etl.settings import *  # noqa: E402, F403

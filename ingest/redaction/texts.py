@@ -41,8 +41,11 @@ _ASSIGNED = re.compile(
 _CREDENTIAL = re.compile(r"\b(Bearer|Basic|Negotiate) ([\w.~+/=-]{8,})")
 # Libraries quote what they could not read; it may be a secret that nobody has met yet.
 _QUOTED_INPUT = re.compile(
-    r"bytearray\(b(?:'(.*?)'|\"(.*?)\")\)|(?:Invalid port|Illegal header (?:name|value)):? "
-    r"b?(?:'(.*?)'|\"(.*?)\")"
+    r"bytearray\(b(?:'(.*?)'|\"(.*?)\")\)"
+    r"|(?:Invalid port|[Ii]llegal (?:header (?:name|value|line)|status line|chunk header)"
+    r"|Illegal (?:method|address)|malformed chunk footer|bad Content-Length"
+    r"|chunked is supported, not):? "
+    r"b?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")"
 )
 _TUPLE = re.compile(
     r"(?P<start>(?P<quote>[\"'])(?P<name>[\w-]{2,})(?P=quote),\s*b?(?P<open>[\"']))"

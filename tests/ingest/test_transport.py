@@ -209,9 +209,12 @@ async def test_a_refused_connection_is_archived_once_per_attempt_and_fails_the_r
     attempts = await sync_to_async(payloads)()
 
     assert run.outcome == "failed"
-    assert run.error == (f"GET {url} failed after 4 attempts: All connection attempts failed")
+    assert run.error.startswith(
+        f"GET {url} failed after 4 attempts: All connection attempts failed"
+    )
+    assert "Connect call failed" in run.error
     assert [payload.attempt for payload in attempts] == [1, 2, 3, 4]
-    assert {payload.error for payload in attempts} == {"connect: All connection attempts failed"}
+    assert all(payload.error.startswith("connect: All conn") for payload in attempts)
     assert {payload.status for payload in attempts} == {None}
 
 

@@ -30,16 +30,22 @@ async def test_rows_bytes_and_age_each_seal(archive):
     async with archive.writer(FEED, run_id("one"), limits=limits) as writer:
         for n in range(3):
             await writer.append(make_payload(b"%d" % n, minute=n))
-        after_rows = writer.count
+        await acknowledged(writer, 3)
         await writer.append(make_payload(b"x" * 100, minute=4))
-        after_bytes = writer.count
+        await acknowledged(writer, 4)
         await writer.append(make_payload(b"y", minute=5))
-        for _ in range(1_000):
-            await asyncio.sleep(0.02)
-            if writer.count == 5:
-                break
+        await acknowledged(writer, 5)
 
-        assert (after_rows, after_bytes, writer.count) == (3, 4, 5)
+    segments = [segment.row_count async for segment in Segment.objects.order_by("name")]
+    assert segments == [3, 1, 1]
+
+
+async def acknowledged(writer, count):
+    for _ in range(1_000):
+        if writer.count == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{writer.count} payloads were acknowledged, not {count}")
 
 
 async def test_a_complete_run_without_pending_rows_gets_a_segment_that_says_so(archive):
