@@ -78,7 +78,6 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             return
 
 
-<<<<<<< HEAD
 def _received_here() -> "Receiving":
     global _receiving
     if _receiving is None:
@@ -87,7 +86,8 @@ def _received_here() -> "Receiving":
 
         _receiving = Receiving(Archive(), _after_run)
     return _receiving
-=======
+
+
 def _settle() -> None:
     """Make the schema now, and tell the garbage collector that what is there will stay."""
     import gc
@@ -102,7 +102,6 @@ def _settle() -> None:
     # third of what an answer of 5,000 rows costs.
     gc.collect()
     gc.freeze()
->>>>>>> compiled
 
 
 async def _start(stop: threading.Event) -> "Supervisor | None":
