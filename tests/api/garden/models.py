@@ -29,7 +29,7 @@ class Plant(Derived):
     is_edible = models.BooleanField(null=True)
     height_m = models.FloatField(null=True)
     seed_count = models.PositiveBigIntegerField(null=True)
-    serial = models.UUIDField(null=True, unique=True)
+    serial = models.UUIDField(null=True)
     notes = models.JSONField(null=True)
     leaf_scan = models.BinaryField(null=True)
 
@@ -48,12 +48,10 @@ class Shelf(Derived):
 
 
 class Visit(Derived):
-    """An insect on a plant: a key that is a UUID, and a link to a column that is no key."""
+    """An insect on a plant: a key that is a UUID, and a link that may be null."""
 
     id = models.UUIDField(primary_key=True)
-    plant = models.ForeignKey(
-        Plant, null=True, to_field="serial", on_delete=models.CASCADE, related_name="visits"
-    )
+    plant = models.ForeignKey(Plant, models.CASCADE, null=True, related_name="visits")
     insect = models.CharField(max_length=20)
 
     def __str__(self) -> str:
