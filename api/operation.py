@@ -4,6 +4,7 @@ Loaders gather the keys that the rows of one level ask for, so that a level cost
 statement; the budget bounds what nested lists can multiply to.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,13 +32,14 @@ class Operation:
         """What `name`'s loader gives for `key`; `batch()` makes it when first asked for.
 
         The batch gets every key of one level at once, in the thread that the database
-        connection lives in, and gives a value for each.
+        connection lives in, and gives a value for each. What is awaited is shielded: an
+        error in one field cancels its siblings, and the value belongs to others as well.
         """
         loader = self._loaders.get(name)
         if loader is None:
             load = sync_to_async(batch())
             loader = self._loaders[name] = DataLoader(load_fn=load)
-        return loader.load(key)
+        return asyncio.shield(loader.load(key))
 
     def spend(self, row_count: int) -> None:
         """Count rows of the answer; raises `RequestRefused` beyond the operation's budget.

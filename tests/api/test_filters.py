@@ -97,3 +97,15 @@ def test_a_list_of_too_many_values_is_refused(ask, library):
     question = "query ($codes: [String!]) { booksCount(filters: {code: {inList: $codes}}) }"
 
     assert "at most 1000" in ask(question, codes=["x"] * 1001, fails=True).errors[0]
+
+
+def test_a_number_beyond_64_bits_is_in_no_list(ask, garden):
+    numbers = ask("{ plants { number } }")["plants"]
+    assert numbers
+    listed = ", ".join(f'"{plant["number"]}"' for plant in numbers)
+
+    found = ask(
+        f'{{ plants(filters: {{number: {{inList: [{listed}, "{1 << 63}"]}}}}) {{ number }} }}'
+    )
+
+    assert found["plants"] == numbers
