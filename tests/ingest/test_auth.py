@@ -124,7 +124,7 @@ async def test_a_variable_that_is_not_set_fails_the_run_by_its_name(origin, extr
         lambda: auth.bearer("TOKEN", to="x.example"),
         lambda: auth.api_key("TOKEN", to="https://x.example"),
         lambda: auth.api_key("TOKEN", to="https://x.example", header="a", parameter="b"),
-        lambda: auth.declared(["TOKEN"]),
+        lambda: auth.declared(["TOKEN"]),  # type: ignore[list-item],
     ],
     ids=["a secret", "nowhere", "ftp", "no address", "no place", "two places", "a text"],
 )
@@ -269,7 +269,7 @@ async def test_a_token_endpoint_that_refuses_is_named_with_its_reason(origin, ex
 async def test_a_run_signs_in_first_and_again_when_it_was_signed_out(
     origin, extract, variables, written
 ):
-    sessions = []
+    sessions: list[str] = []
 
     async def gate(asked, writer):
         sessions.append(f"s{len(sessions)}-77aa88bb99cc00dd")
