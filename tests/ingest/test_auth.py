@@ -124,7 +124,7 @@ async def test_a_variable_that_is_not_set_fails_the_run_by_its_name(origin, extr
         lambda: auth.bearer("TOKEN", to="x.example"),
         lambda: auth.api_key("TOKEN", to="https://x.example"),
         lambda: auth.api_key("TOKEN", to="https://x.example", header="a", parameter="b"),
-        lambda: auth.declared(["TOKEN"]),  # type: ignore[list-item],
+        lambda: auth.declared(["TOKEN"]),  # type: ignore[list-item]
     ],
     ids=["a secret", "nowhere", "ftp", "no address", "no place", "two places", "a text"],
 )
