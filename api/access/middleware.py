@@ -53,5 +53,15 @@ def refuse(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _scope_of(request: HttpRequest) -> MutableMapping[str, Any]:
-    scope: MutableMapping[str, Any] = request.scope  # type: ignore[attr-defined]
-    return scope
+    """The request's ASGI scope; as much of one as matters here, where Django was asked by WSGI."""
+    asked: MutableMapping[str, Any] | None = getattr(request, "scope", None)
+    if asked is not None:
+        return asked
+    return {
+        "method": request.method,
+        "client": (request.META.get("REMOTE_ADDR", ""), 0),
+        "headers": [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in request.headers.items()
+        ],
+    }

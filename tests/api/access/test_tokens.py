@@ -25,10 +25,10 @@ def closed(db, settings):
 def get(path="/", secret=None, cookie=None, **headers):
     if secret:
         headers["Authorization"] = f"Bearer {secret}"
-    return async_to_sync(client(cookie).get)(path, headers=headers)
+    return async_to_sync(browser(cookie).get)(path, headers=headers)
 
 
-def client(cookie=None):
+def browser(cookie=None):
     found = AsyncClient(enforce_csrf_checks=True)
     if cookie:
         found.cookies["rootcellar_token"] = cookie
@@ -158,7 +158,7 @@ def test_another_site_logs_nobody_in():
 
 
 def log_in(secret, **headers):
-    return async_to_sync(client().post)("/login", {"token": secret}, headers=headers)
+    return async_to_sync(browser().post)("/login", {"token": secret}, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def log_in(secret, **headers):
     ],
 )
 def test_a_cookie_posts_from_pages_of_this_site_alone(headers, status):
-    answer = async_to_sync(client(create("reader")).post)(
+    answer = async_to_sync(browser(create("reader")).post)(
         "/graphql",
         '{"query": "{ feedsCount }"}',
         content_type="application/json",
@@ -226,3 +226,11 @@ def test_revoking_what_is_not_there_is_told():
 def test_scopes_are_those_that_there_are(scopes):
     with pytest.raises(TokenRefused, match="scope"):
         tokens.make_token("x", scopes=scopes)
+
+
+def test_access_holds_where_django_is_asked_by_wsgi(client):
+    secret = create("reader")
+
+    closed, opened = client.get("/"), client.get("/", headers={"Authorization": f"Bearer {secret}"})
+
+    assert (closed.status_code, opened.status_code) == (401, 200)
