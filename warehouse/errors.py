@@ -23,3 +23,11 @@ class QueryFailed(WarehouseError):
 
 class QueryTimeout(WarehouseError):
     """A statement ran longer than it may."""
+
+
+class TooManyRows(WarehouseError):
+    """An answer has more rows than one may have."""
+
+
+class PoolBusy(WarehouseError):
+    """All processes that answer statements are at work, and others wait for them."""

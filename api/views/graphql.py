@@ -78,7 +78,7 @@ class _View(AsyncGraphQLView[Any, Any]):
 @csrf_exempt
 async def graphql(request: HttpRequest) -> HttpResponseBase:
     """Answer a question, or show GraphiQL to a browser that asks none."""
-    if request.method == "POST" and not _is_own_site(request):
+    if request.method == "POST" and not is_own_site(request):
         return _refuse(
             403,
             f"This question comes from a page of {request.headers['Origin']}. "
@@ -100,7 +100,8 @@ def _view() -> Any:
     return _View.as_view(schema=get_api().schema, multipart_uploads_enabled=False)
 
 
-def _is_own_site(request: HttpRequest) -> bool:
+def is_own_site(request: HttpRequest) -> bool:
+    """Whether a POST comes from a page of this site, of a trusted one, or from no page at all."""
     origin = request.headers.get("Origin")
     if origin is None:
         # Not sent from a page: browsers name the origin of every POST.
