@@ -20,6 +20,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from strawberry.django.views import AsyncGraphQLView
 
+from ..access.middleware import caller_of_request
 from ..compiled.extension import Asking
 from ..errors import SchemaError
 from ..schema import get_api
@@ -78,7 +79,7 @@ class _View(AsyncGraphQLView[Any, Any]):
 @csrf_exempt
 async def graphql(request: HttpRequest) -> HttpResponseBase:
     """Answer a question, or show GraphiQL to a browser that asks none."""
-    if request.method == "POST" and not is_own_site(request):
+    if request.method == "POST" and not _is_own_site(request):
         return _refuse(
             403,
             f"This question comes from a page of {request.headers['Origin']}. "
@@ -86,6 +87,9 @@ async def graphql(request: HttpRequest) -> HttpResponseBase:
         )
     if request.method == "POST" and request.content_type != "application/json":
         return _refuse(415, "A question is posted as application/json.")
+    caller = await caller_of_request(request)
+    if caller.sources is not None:
+        return _refuse(403, f"The token {caller.name} is for single sources, which have no schema.")
     try:
         view = await sync_to_async(_view)()
     except SchemaError:
@@ -100,8 +104,7 @@ def _view() -> Any:
     return _View.as_view(schema=get_api().schema, multipart_uploads_enabled=False)
 
 
-def is_own_site(request: HttpRequest) -> bool:
-    """Whether a POST comes from a page of this site, of a trusted one, or from no page at all."""
+def _is_own_site(request: HttpRequest) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         # Not sent from a page: browsers name the origin of every POST.

@@ -17,9 +17,10 @@ from warehouse.errors import PoolBusy, QueryTimeout, StatementRefused, TooManyRo
 from warehouse.sql_pool.asked import FORMS, Asked
 from warehouse.sql_pool.pool import get_pool
 
-from ..near import is_near
+from ..access import SQL
+from ..access.middleware import caller_of_request, refuse
+from ..access.recognising import is_own_site
 from ..sql_request import MEDIA_TYPES, RequestRefused, accepts, read_request
-from .graphql import is_own_site
 
 _SHOWN_ROWS = 200
 _SHOWN_BYTES = 4_000_000
@@ -47,8 +48,11 @@ async def sql(request: HttpRequest) -> HttpResponseBase:
         return response
     if not settings.SQL_WORKERS:
         return _refuse(404, "off", "SQL is switched off here: SQL_WORKERS is 0.")
-    if not is_near(request):
-        return _refuse(403, "far", "SQL is answered to programs on this machine alone.")
+    caller = await caller_of_request(request)
+    if not caller.may(SQL):
+        return refuse(request, caller, SQL)
+    if caller.sources is not None:
+        return _refuse(403, "sources", f"{caller.name} sees single sources; SQL sees them all.")
     if not _is_own_page(request):
         return _refuse(403, "site", "SQL is not answered to pages of other sites.")
     if _wants_page(request):
@@ -157,7 +161,7 @@ def _wants_page(request: HttpRequest) -> bool:
 
 def _is_own_page(request: HttpRequest) -> bool:
     if request.method == "POST":
-        return is_own_site(request)
+        return is_own_site(request.scope)  # type: ignore[attr-defined]
     # A link from elsewhere may be followed; a page may not have its reader ask in passing.
     is_followed = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     return is_followed or request.headers.get("Sec-Fetch-Site") in ("same-origin", "none")

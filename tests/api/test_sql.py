@@ -8,8 +8,10 @@ from urllib.parse import urlencode
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import AsyncClient, override_settings
 
+from api.access.tokens import make_token
 from warehouse.sql_pool.pool import close_pool
 
 
@@ -17,7 +19,7 @@ class Client(AsyncClient):
     """A client that names the host itself: Django's says `testserver`, besides what it is told."""
 
     def _base_scope(self, **request):
-        scope = super()._base_scope(**request)
+        scope = super()._base_scope(**request)  # type: ignore[misc]
         scope["headers"].remove((b"host", b"testserver"))
         return scope
 
@@ -179,20 +181,42 @@ def test_more_rows_than_allowed_end_in_an_error(browser, settings):
     assert json.loads(response.text_sent)["code"] == "too_many_rows"
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"X-Forwarded-For": "127.0.0.1"},
-        {"Forwarded": "for=127.0.0.1"},
-        {"X-Real-IP": "127.0.0.1"},
-        {"Host": "testserver"},
-    ],
-    ids=lambda headers: next(iter(headers)),
-)
-def test_only_this_machine_may_ask(browser, headers):
-    response = browser.get(headers={key.lower(): value for key, value in headers.items()}, sql="x")
+def test_a_request_that_was_passed_on_needs_a_token(browser, settings):
+    settings.ANONYMOUS_READ = "loopback"
+
+    response = browser.get(headers={"X-Forwarded-For": "127.0.0.1"}, sql="SELECT 1")
+
+    assert response.status_code == 401
+    assert "needs a token" in response.text_sent.decode()
+
+
+def test_who_may_only_read_may_not_ask(browser, settings):
+    settings.ANONYMOUS_READ = "everyone"
+
+    response = browser.get(headers={"X-Forwarded-For": "127.0.0.1"}, sql="SELECT 1")
 
     assert response.status_code == 403
+    assert "has not the scope sql" in response.text_sent.decode()
+
+
+def get_with_token(secret):
+    headers = {"host": "localhost", "Authorization": f"Bearer {secret}"}
+    return async_to_sync(Client().get)("/sql", headers=headers)
+
+
+def test_a_token_with_the_scope_alone_may_ask(db, settings):
+    settings.ANONYMOUS_READ = "nobody"
+
+    response = get_with_token(make_token("analyst", scopes=["sql"]))
+
+    assert response.json()["error"].startswith("`sql` is missing")
+
+
+def test_a_token_that_sees_single_sources_may_not(db):
+    response = get_with_token(make_token("partner", scopes=["read", "sql"], sources=["sample"]))
+
+    assert response.status_code == 403
+    assert "SQL sees them all" in response.json()["error"]
 
 
 @pytest.mark.parametrize(

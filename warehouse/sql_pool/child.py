@@ -214,7 +214,8 @@ def _told(error: BaseException, place: Place) -> str:
     """What the asker is told; where things lie on this machine is not theirs to know."""
     if isinstance(error, MemoryError):
         return "The statement needs more memory than it may have."
-    message = str(error)
+    # DuckDB goes on to advise settings, which are not the asker's to set.
+    message = str(error).partition("\n\nPossible solutions")[0]
     for path in sorted([place.build, place.spill, *place.folders], key=len, reverse=True):
         message = message.replace(path, "…")
     return message
