@@ -177,14 +177,15 @@ class HostPace:
 
     async def keep(self, change: Change) -> None:
         """Make what was learned known to every process."""
+        asked_at = self._clock()
         self._saving += 1
         try:
             limits = await self._desk.change(self.host, change)
         finally:
             self._saving -= 1
-        read_at = self._clock()
-        self._adopt(limits, read_at)
-        self._saved_at = read_at
+        # An answer to a question of before another one's answer may know less than that one.
+        self._adopt(limits, asked_at)
+        self._saved_at = self._clock()
         self._wake_up()
 
     def _may_send(self, now: float) -> bool:
@@ -257,7 +258,7 @@ class HostPace:
             previous=window,
         )
         self._sent_in_window = 0
-        self._adopt(limits, self._clock())
+        self._adopt(limits, now)
 
     def _refuse_long_pause(self, ceiling: float) -> None:
         remaining = self.limits.not_before - self._clock()
@@ -313,9 +314,8 @@ class HostPace:
     async def _sleep(self, seconds: float) -> None:
         self._wake = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(self._wake, max(seconds, 0.0))
-        except TimeoutError:
-            pass
+            # Not wait_for: woken and cancelled at once, it would forget the cancellation.
+            await asyncio.wait([self._wake], timeout=max(seconds, 0.0))
         finally:
             self._wake = None
 

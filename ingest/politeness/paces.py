@@ -51,7 +51,7 @@ class Paces:
         self._clock = clock
         self._call = call or _in_database_thread
         self._hosts: dict[str, HostPace] = {}
-        self._leased: set[str] = set()
+        self._leased: dict[str, None] = {}
         self._order = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -68,7 +68,7 @@ class Paces:
         """Take part in asking `host`, and go on doing so while it is used."""
         # In order: an answer that comes late must not speak of an earlier state.
         async with self._order:
-            self._leased.add(host)
+            self._leased[host] = None
             if self._keeper is None or self._keeper.done():
                 self._keeper = asyncio.create_task(self._keep())
             standing: Standing = await self._call(
@@ -115,7 +115,7 @@ class Paces:
         for host in idle:
             # Forgotten: who asks it next begins with what the database says by then.
             self._hosts.pop(host).lose()
-        self._leased -= idle
+            del self._leased[host]
         kept = {pace.host: pace for pace in paces if pace.host not in idle}
         held = {host: pace.held for host, pace in kept.items()}
         standings = await self._call(self.store.renew, held, released=idle)

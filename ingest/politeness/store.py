@@ -115,13 +115,18 @@ class Store:
                 if own is None or row is None:
                     continue
                 limits = limits_of(row)
-                wanted = limits.concurrency(self._concurrency)
-                if len(listed) == 1 and own.slots == max(wanted, held[host]):
+                others = [each for each in listed if each is not own]
+                slots = self._share(limits, others, now)
+                is_settled = own.slots == max(slots, held[host]) and not any(
+                    each.expires_at.timestamp() <= now or self._is_dead(each) for each in others
+                )
+                if is_settled:
+                    # Whoever takes part meanwhile takes nothing of what is leased.
                     found[host] = Standing(
                         limits=limits,
-                        slots=wanted,
+                        slots=slots,
                         lease_until=own.expires_at.timestamp(),
-                        is_shared=False,
+                        is_shared=bool(others),
                         read_at=now,
                     )
                     continue
@@ -179,10 +184,7 @@ class Store:
         others = [
             each for each in listed if each.holder != self._holder and each.holder not in dead
         ]
-        allowed = limits.concurrency(self._concurrency)
-        everyone = sorted([self._holder, *(each.holder for each in others)])
-        share = fair_share(allowed, everyone.index(self._holder), len(everyone), now)
-        slots = max(0, min(share, allowed - sum(each.slots for each in others)))
+        slots = self._share(limits, others, now)
         until = moment(now + LEASE_SECONDS)
         values = {"slots": max(slots, held), "expires_at": until}
         if not leases.filter(holder=self._holder).update(**values):
@@ -200,6 +202,13 @@ class Store:
             is_shared=bool(others),
             read_at=now,
         )
+
+    def _share(self, limits: Limits, others: Sequence[HostLease], now: float) -> int:
+        """The slots this process may have beside what others hold."""
+        allowed = limits.concurrency(self._concurrency)
+        everyone = sorted([self._holder, *(each.holder for each in others)])
+        share = fair_share(allowed, everyone.index(self._holder), len(everyone), now)
+        return max(0, min(share, allowed - sum(each.slots for each in others)))
 
     def _is_dead(self, lease: HostLease) -> bool:
         if lease.machine != self._machine or lease.holder == self._holder:
