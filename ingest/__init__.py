@@ -3,24 +3,39 @@
 A source writes `from ingest import extractor` (or `receiver`) and needs no more.
 """
 
+from . import auth, pagination
 from .client import Client
-from .errors import AddressRefused, FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .errors import (
+    AddressRefused,
+    AuthFailed,
+    FetchFailed,
+    HostUnavailable,
+    IngestError,
+    PagesInCircle,
+    StatusUnexpected,
+)
 from .receiving import signatures
 from .receiving.receivers import receiver
 from .redaction.rules import Secrets
 from .registry import extractor
 from .response import Response
+from .windows import Window
 
 __all__ = [
     "AddressRefused",
+    "AuthFailed",
     "Client",
     "FetchFailed",
     "HostUnavailable",
     "IngestError",
+    "PagesInCircle",
     "Response",
     "Secrets",
     "StatusUnexpected",
+    "Window",
+    "auth",
     "extractor",
+    "pagination",
     "receiver",
     "signatures",
 ]

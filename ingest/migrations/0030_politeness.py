@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0020_notices'),
+        ('ingest', '0021_backfill'),
     ]
 
     operations = [
