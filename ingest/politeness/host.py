@@ -1,7 +1,7 @@
 """One host as one process asks it: who may send now, and what the answers teach.
 
 Whoever wants to send passes a gate, one at a time and in order; whatever there is to wait for (a
-pause, a slot, a window, the database) is waited for there. Where nothing is, a request passes
+pause, a slot, a span, the database) is waited for there. Where nothing is, a request passes
 without waiting, and without asking the database.
 """
 
@@ -19,12 +19,12 @@ from ..pace import RETRIED, Patience
 from .limits import RECOVERY_SECONDS, Declared, Limits
 from .quotas import quotas_told, tells_of_quotas
 from .retry_after import pause_asked
-from .store import Standing, Window
+from .store import Span, Standing
 
 NEWS_SECONDS = 0.5
 """Where several processes ask a host, each knows after so many seconds what the others learned."""
 _PAUSES = frozenset({429, 503})
-_WINDOW_SECONDS = 1.0
+_SPAN_SECONDS = 1.0
 _OBSERVED_SECONDS = 10.0
 _MARGIN = 2.0
 """Seconds before the end of a lease at which nothing more is begun on it."""
@@ -41,8 +41,8 @@ class Desk(Protocol):
     ) -> Standing: ...
 
     async def book(
-        self, host: str, *, requests: int, slack: float, last_sent: float, previous: Window | None
-    ) -> tuple[Limits, Window | None]: ...
+        self, host: str, *, requests: int, slack: float, last_sent: float, previous: Span | None
+    ) -> tuple[Limits, Span | None]: ...
 
     async def change(self, host: str, change: Change) -> Limits: ...
 
@@ -65,9 +65,9 @@ class HostPace:
         self._lease_until = self._read_at = 0.0
         self._gate = asyncio.Lock()
         self._wake: asyncio.Future[None] | None = None
-        self._window: Window | None = None
+        self._span: Span | None = None
         self._sent: deque[float] = deque(maxlen=64)
-        self._sent_in_window = 0
+        self._sent_in_span = 0
         self._slack = _SLACK
         self._is_told = True
         self._saving = 0
@@ -119,7 +119,7 @@ class HostPace:
             sent_at = await self._wait_for_turn(ceiling)
         self.active += 1
         self._sent.append(sent_at)
-        self._sent_in_window += 1
+        self._sent_in_span += 1
         try:
             yield sent_at
         finally:
@@ -195,17 +195,17 @@ class HostPace:
         if not self._is_told or self._is_stale(now):
             return False
         gap = limits.gap(now)
-        return not gap or self._is_in_window(now, gap)
+        return not gap or self._is_in_span(now, gap)
 
     def _is_stale(self, now: float) -> bool:
         return self.is_shared and now - self._read_at > NEWS_SECONDS
 
-    def _is_in_window(self, now: float, gap: float) -> bool:
-        window = self._window
-        return window is not None and self._next_send(window, gap) <= now <= window.end - gap
+    def _is_in_span(self, now: float, gap: float) -> bool:
+        span = self._span
+        return span is not None and self._next_send(span, gap) <= now <= span.end - gap
 
-    def _next_send(self, window: Window, gap: float) -> float:
-        return max(window.start, self._last_sent + gap)
+    def _next_send(self, span: Span, gap: float) -> float:
+        return max(span.start, self._last_sent + gap)
 
     @property
     def _last_sent(self) -> float:
@@ -235,29 +235,29 @@ class HostPace:
             # Another process holds them, or requests from here do; the keeper tells, or they end.
             await self._sleep(NEWS_SECONDS if self.is_shared else self._lease_until - now)
         else:
-            await self._wait_for_window(now)
+            await self._wait_for_span(now)
 
-    async def _wait_for_window(self, now: float) -> None:
+    async def _wait_for_span(self, now: float) -> None:
         gap = self.limits.gap(now)
-        window = self._window
-        if window is not None and now <= window.end - gap:
-            at = self._next_send(window, gap)
-            if at <= window.end - gap:
+        span = self._span
+        if span is not None and now <= span.end - gap:
+            at = self._next_send(span, gap)
+            if at <= span.end - gap:
                 await self._sleep(at - now)
                 return
-        if window is not None and not self._sent_in_window:
-            # Too late for a window that was meant to be used: the next one leaves more time.
+        if span is not None and not self._sent_in_span:
+            # Too late for a span that was meant to be used: the next one leaves more time.
             self._slack = min(self._slack * 2, _MOST_SLACK)
-        most = max(1, int(_WINDOW_SECONDS / gap)) if gap else 1
-        requests = min(most, max(self.waiting, 2 * self._sent_in_window))
-        limits, self._window = await self._desk.book(
+        most = max(1, int(_SPAN_SECONDS / gap)) if gap else 1
+        requests = min(most, max(self.waiting, 2 * self._sent_in_span))
+        limits, self._span = await self._desk.book(
             self.host,
             requests=requests,
             slack=self._slack,
             last_sent=self._last_sent,
-            previous=window,
+            previous=span,
         )
-        self._sent_in_window = 0
+        self._sent_in_span = 0
         self._adopt(limits, now)
 
     def _refuse_long_pause(self, ceiling: float) -> None:

@@ -18,7 +18,7 @@ from django.db import Error as AnyDatabaseError
 from ..uncancelled import uncancelled
 from .host import NEWS_SECONDS, Change, HostPace
 from .limits import HOST_CONCURRENCY, Declared, Limits
-from .store import Standing, Store, Window
+from .store import Span, Standing, Store
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ class Paces:
         return standing
 
     async def book(
-        self, host: str, *, requests: int, slack: float, last_sent: float, previous: Window | None
-    ) -> tuple[Limits, Window | None]:
-        """A window of time to send in."""
-        booked: tuple[Limits, Window | None] = await self._call(
+        self, host: str, *, requests: int, slack: float, last_sent: float, previous: Span | None
+    ) -> tuple[Limits, Span | None]:
+        """A span of time to send in."""
+        booked: tuple[Limits, Span | None] = await self._call(
             self.store.book,
             host,
             requests=requests,

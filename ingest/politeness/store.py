@@ -1,8 +1,8 @@
 """The shared truth of politeness: what a process may do with a host, asked of the database.
 
 Two things are handed out, each under a lock on the host's row. A *lease* is a number of requests
-that a process may have under way, for some seconds, renewed while it is used. A *window* is a span
-of time that belongs to one process: where a rate is in force, it sends only in windows of its own,
+that a process may have under way, for some seconds, renewed while it is used. A *span* is a stretch
+of time that belongs to one process: where a rate is in force, it sends only in spans of its own,
 so two processes never send too close to each other. Either is spent without asking again.
 
 Every method waits for the database. What a killed process held is free once its lease is over, or
@@ -42,8 +42,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A span of time in which one process alone sends: the last request a gap before its end."""
+class Span:
+    """A stretch of time in which one process alone sends: the last request a gap before its end."""
 
     start: float
     end: float
@@ -141,11 +141,11 @@ class Store:
         requests: int,
         slack: float,
         last_sent: float,
-        previous: Window | None,
-    ) -> tuple[Limits, Window | None]:
-        """A window for so many requests, or none where no rate is in force or the host is parked.
+        previous: Span | None,
+    ) -> tuple[Limits, Span | None]:
+        """A span for so many requests, or none where no rate is in force or the host is parked.
 
-        `slack` is the time by which the process may be late; it lengthens the window.
+        `slack` is the time by which the process may be late; it lengthens the span.
         """
         with transaction.atomic():
             row = _locked(host)
@@ -160,7 +160,7 @@ class Store:
             end = moment(start + gap * requests + slack)
             row.booked_until = end
             row.save(update_fields=["booked_until"])
-        return limits, Window(start=start, end=end.timestamp(), booked_until=end)
+        return limits, Span(start=start, end=end.timestamp(), booked_until=end)
 
     def change(self, host: str, change: Callable[[Limits], Limits]) -> Limits:
         """Apply a change to what the database says by now, keep it, and return it."""

@@ -1,4 +1,4 @@
-"""What the database hands out to processes: slots and windows."""
+"""What the database hands out to processes: slots and spans."""
 
 from uuid import UUID
 
@@ -99,7 +99,7 @@ def test_what_is_let_go_is_gone(process):
     assert not HostLease.objects.exists()
 
 
-def test_windows_of_two_processes_never_overlap(process):
+def test_spans_of_two_processes_never_overlap(process):
     first, second = process(1), process(2)
     slow = {"orchard.pages": Declared(rate=10.0)}
     first.claim(HOST, held=0, declared=slow)
@@ -117,16 +117,16 @@ def test_windows_of_two_processes_never_overlap(process):
 def test_a_process_alone_goes_on_where_it_was(process, clock):
     first = process(1)
     first.claim(HOST, held=0, declared={"orchard.pages": Declared(rate=10.0)})
-    window = first.book(HOST, requests=1, slack=3.0, last_sent=0.0, previous=None)[1]
+    span = first.book(HOST, requests=1, slack=3.0, last_sent=0.0, previous=None)[1]
 
     following = first.book(
-        HOST, requests=1, slack=3.0, last_sent=clock.now, previous=window
+        HOST, requests=1, slack=3.0, last_sent=clock.now, previous=span
     )[1]  # fmt: skip
 
     assert following.start == pytest.approx(clock.now + 0.1)
 
 
-def test_no_window_is_booked_without_a_rate_or_in_a_pause(process, clock):
+def test_no_span_is_booked_without_a_rate_or_in_a_pause(process, clock):
     first = process(1)
     first.claim(HOST, held=0)
     free = first.book(HOST, requests=1, slack=0.1, last_sent=0.0, previous=None)
