@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0021_backfill'),
+        ('ingest', '0030_politeness'),
     ]
 
     operations = [
