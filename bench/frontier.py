@@ -41,6 +41,7 @@ def main() -> None:
 async def _measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
     environment = os.environ | {
         "ROOTCELLAR_TEST_HOME": str(home),
+        "ROOTCELLAR_TEST_HOME_OWNER": "main",
         "DJANGO_SETTINGS_MODULE": "tests.crash.settings",
         "LOG_LEVEL": "CRITICAL",
     }
