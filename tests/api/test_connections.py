@@ -35,7 +35,8 @@ ORDERS = st.lists(ONE | LINKED, max_size=3)
 
 def walk(ask, between=lambda: None, **asked):
     """The numbers of all plants, a page at a time."""
-    found, after = [], None
+    found: list[int] = []
+    after = None
     while True:
         page = ask(PAGE, after=after, **asked)["plantsConnection"]
         found += [edge["node"]["number"] for edge in page["edges"]]
@@ -46,7 +47,8 @@ def walk(ask, between=lambda: None, **asked):
 
 
 def walk_back(ask, **asked):
-    found, before = [], None
+    found: list[int] = []
+    before = None
     while True:
         page = ask(PAGE, before=before, **asked)["plantsConnection"]
         found = [edge["node"]["number"] for edge in page["edges"]] + found
