@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0030_politeness'),
+        ('ingest', '0031_paused_at'),
     ]
 
     operations = [
