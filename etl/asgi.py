@@ -31,7 +31,9 @@ _django = get_asgi_application()
 
 # Django is set up from here on.
 from api.compiled.workers import close_workers, open_workers  # noqa: E402
-from api.direct import answered_directly  # noqa: E402
+from api.serving.door import Door  # noqa: E402
+
+_door = Door(_django)
 
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
@@ -47,9 +49,7 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
     if scope["type"] == "http" and scope["path"].startswith("/ingest/"):
         await _received_here()(scope, receive, send)
         return
-    rest = await answered_directly(scope, receive, send)
-    if rest is not None:
-        await _django(scope, rest, send)  # type: ignore[arg-type]
+    await _door(scope, receive, send)
 
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
@@ -73,6 +73,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
                 await _receiving.close()
             if supervisor is not None:
                 await supervisor.stop()
+            _door.close()
             await asyncio.to_thread(close_workers)
             await send({"type": "lifespan.shutdown.complete"})
             return
