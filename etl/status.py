@@ -12,6 +12,7 @@ from reshape.models import HeldRow, QuarantineEntry, SourceState
 from reshape.parse import label_of
 from reshape.records import parsed_segments
 from reshape.registry import Transform, transforms_of
+from warehouse.models import FailedAssert
 
 from .on_change import Policy, changed_transforms, policy_of
 
@@ -41,6 +42,16 @@ class TransformStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AssertStatus:
+    """What a rollup asserts and does not hold, so that the last replay was not loaded."""
+
+    rollup: str
+    assertion: str
+    samples: list[str]
+    failed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceStatus:
     """Where a source stands."""
 
@@ -55,6 +66,7 @@ class SourceStatus:
     data_version: int | None = None
     """Null: never replayed."""
     replayed_at: datetime | None = None
+    failed_assert: AssertStatus | None = None
 
 
 def source_status(source: str) -> SourceStatus:
@@ -77,6 +89,20 @@ def source_status(source: str) -> SourceStatus:
         held_count=HeldRow.objects.filter(source=source).count(),
         data_version=state.data_version if state else None,
         replayed_at=state.replayed_at if state else None,
+        failed_assert=_failed_assert(source),
+    )
+
+
+def _failed_assert(source: str) -> AssertStatus | None:
+    # One that stopped `build_rollups` concerns every source.
+    found = FailedAssert.objects.filter(source__in=(source, "")).order_by("-failed_at").first()
+    if found is None:
+        return None
+    return AssertStatus(
+        rollup=found.rollup,
+        assertion=found.assertion,
+        samples=found.samples,
+        failed_at=found.failed_at,
     )
 
 

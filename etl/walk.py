@@ -27,8 +27,10 @@ from reshape.relinking import damage, relink
 from reshape.replay import Derivation, derive, withhold
 from reshape.sweeping import Swept, sweep_records
 from warehouse.build import Build, build, is_current
+from warehouse.errors import AssertFailed
 from warehouse.publish import publish
 from warehouse.rollups import rollup_models
+from warehouse.state import forget_failures, note_computed, note_failure
 from warehouse.tables import ensure_tables
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ def refresh(
     the database. Kept histories are renewed once in a while, or at once where someone `asked`.
     Raises `ReshapeError`, `WarehouseError`, `ArchiveError`; among them `LimitExceeded` where more
     is in quarantine than a feed allows, unless `despite_quarantine`: then the quarantine alone
-    was loaded, and every row stays as it was.
+    was loaded, and every row stays as it was; and `AssertFailed`, which `status` shows until the
+    source is loaded again.
     """
     with exclusive("load"):
         archive = (archive or Archive()).pinned()
@@ -96,7 +99,11 @@ def refresh(
         if not damage(group):
             derived = [model for each in group for model in derived_models(each.linked.source)]
             changed |= renew_histories(derived, archive, at_once=asked or not trust_copies)
-        built = _build(linked, changed if trust_copies else None)
+        try:
+            built = _build(linked, changed if trust_copies else None)
+        except AssertFailed as failure:
+            note_failure(source, failure)
+            raise
         loaded = load(
             source,
             {**derivation.linked.copies, **(built.exports if built else {})},
@@ -104,7 +111,7 @@ def refresh(
             inputs=derivation.inputs,
             trust_copies=trust_copies,
             may_delete=not damage(group),
-            prepare=lambda: ensure_tables(connection),
+            prepare=lambda: _prepare(built, source),
             beside=[_part(each) for each in relinked],
             progress=progress,
         )
@@ -168,10 +175,23 @@ def rebuild() -> Build:
     """Compute every rollup afresh from the tables' columnar copies, load and publish them."""
     with exclusive("load"):
         restore_copies(derived_models())
-        built = build(_present())
-        load("rollups", built.exports, prepare=lambda: ensure_tables(connection))
+        try:
+            built = build(_present())
+        except AssertFailed as failure:
+            note_failure("", failure)
+            raise
+        load("rollups", built.exports, prepare=lambda: _prepare(built))
         publish(built)
     return built
+
+
+def _prepare(built: Build | None, source: str = "") -> set[str]:
+    """Ready the serving database for a build's rows, in the load's transaction."""
+    made = ensure_tables(connection)
+    if built:
+        note_computed(built.computed_at)
+    forget_failures(source)
+    return made
 
 
 def _build(linked: dict[type[models.Model], Path], changed: Collection[str] | None) -> Build | None:

@@ -35,6 +35,8 @@ class Run(models.Model):
     traceback = models.TextField(blank=True)
     resume_at = models.DateTimeField(null=True)
     """Not before this moment will the host answer again."""
+    is_backfill = models.BooleanField(default=False)
+    """Whether it fetches partitions of the past; the feed's status knows nothing of it then."""
     machine = models.CharField(max_length=200)
     pid = models.BigIntegerField()
 
@@ -76,6 +78,44 @@ class Watermark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed} {self.partition}: {self.value}"
+
+
+class PartitionState(models.TextChoices):
+    """Where a partition of a backfill stands."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class BackfillPartition(models.Model):
+    """A stretch of the past that a backfill fetches, or has fetched; see `ingest.partitions`."""
+
+    id = models.BigAutoField(primary_key=True)
+    feed = models.CharField(max_length=200)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    """The first moment that is no longer of it."""
+    state = models.CharField(max_length=20, choices=PartitionState, default=PartitionState.WAITING)
+    attempts = models.IntegerField(default=0)
+    run_id = models.UUIDField(null=True)
+    """The run that claimed it last."""
+    response_count = models.BigIntegerField(default=0)
+    """Responses that its extractor was given."""
+    ended_at = models.DateTimeField(null=True)
+    """When it was done, or failed, last."""
+    error = models.TextField(blank=True)
+    """Why it failed."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "since", "until"], name="one_partition")
+        ]
+        indexes = [models.Index(fields=["feed", "state", "since"])]
+
+    def __str__(self) -> str:
+        return f"{self.feed} {self.since:%Y-%m-%d %H:%M}: {self.state}"
 
 
 class HostState(models.Model):

@@ -4,8 +4,6 @@ A build is one file with a name of its own and is never changed afterwards, so r
 older build are never disturbed. `warehouse.publish` makes it the one that is read.
 """
 
-import hashlib
-import json
 import logging
 import os
 import secrets
@@ -19,11 +17,13 @@ import duckdb
 from django.conf import settings
 from django.db import models
 
+from .asserts import check_rows
 from .discovery import Columns, Rollup, create_empty
 from .errors import BuildFailed, RollupInvalid
 from .publish import current_build, publish, spill_folder, sync_folder
 from .rollups import problems, rollup_model, rollups, source_tables
 from .rows import create_rows, export_rows
+from .signatures import Before, rollups_of, signature_of, table_signatures
 from .views import base_of, create_archive_views, create_model_view
 
 __all__ = ["Build", "build", "current_build", "empty_build", "publish"]
@@ -44,6 +44,8 @@ class Build:
     """The rollups that were computed: a Parquet file of each one's rows, `row_id` included."""
     exports: dict[type[models.Model], Path]
     """The same of every rollup: one that was not computed has its earlier file."""
+    computed_at: dict[type[models.Model], datetime]
+    """When each rollup's rows were computed, in this build or an earlier one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class Made:
     computed: frozenset[str]
     exports: dict[str, Path]
     """Rollup to the Parquet file of its rows."""
+    computed_at: dict[str, datetime]
 
 
 def build(copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Build:
@@ -74,9 +77,11 @@ def build(copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Bui
     `copies` maps each model's table to its current copy; a table without one counts as empty.
     `changed` names the tables whose rows differ from those the current build was made of; a
     rollup that reads none of them, and whose file and inputs are as they were, is copied
-    from the current build. With None, every rollup is computed.
+    from the current build, and so is one that is not to be computed again so soon. With None,
+    every rollup is computed.
 
-    Raises `BuildFailed`, naming the file, when a rollup cannot be computed.
+    Raises `BuildFailed`, naming the file, when a rollup cannot be computed; `AssertFailed` when
+    what it asserts does not hold.
     """
     if wrong := problems():
         listed = "\n".join(str(problem) for problem in wrong)
@@ -87,11 +92,15 @@ def build(copies: Mapping[str, Path], *, changed: set[str] | None = None) -> Bui
         path=made.path,
         tables={rollup_model(name): made.exports[name] for name in sorted(made.computed)},
         exports=exports,
+        computed_at={rollup_model(name): at for name, at in made.computed_at.items()},
     )
 
 
 def is_current(copies: Mapping[str, Path]) -> bool:
-    """Whether the published build was made of these copies, by the rollup files as they are."""
+    """Whether the published build was made of these copies, by the rollup files as they are.
+
+    A rollup that is not to be computed again so soon is right as it is.
+    """
     plan = _installed_plan()
     current = current_build(plan.folder)
     if current is None or problems():
@@ -101,15 +110,23 @@ def is_current(copies: Mapping[str, Path]) -> bool:
             named = connection.execute(
                 "SELECT name, path FROM build.copies WHERE name IS NOT NULL"
             ).fetchall()
-            made = connection.execute("SELECT name, signature FROM build.rollups").fetchall()
+            made = rollups_of(connection, "build", plan.folder)
     except duckdb.Error as error:
         logger.warning("build unreadable name=%s error=%s", current, error)
         return False
     wanted = {table: path.resolve() for table, path in copies.items()}
     if dict(named) != {table: str(path) for table, path in wanted.items()}:
         return False
-    signatures = _signatures(plan, wanted)
-    return dict(made) == {rollup.name: signatures[rollup.name] for rollup in plan.rollups}
+    if made.keys() != {rollup.name for rollup in plan.rollups}:
+        return False
+    now = datetime.now(UTC)
+    signatures = table_signatures(plan.tables, wanted)
+    for rollup in plan.rollups:
+        before = made[rollup.name]
+        signatures[rollup.name] = before.signature
+        if before.signature != signature_of(rollup, signatures) and not before.is_kept(rollup, now):
+            return False
+    return True
 
 
 def empty_build(connection: duckdb.DuckDBPyConnection) -> None:
@@ -194,8 +211,10 @@ class _Maker:
         self.copies = {table: path.resolve() for table, path in copies.items()}
         self.name = name
         self.changed = changed
-        self.signatures = _signatures(plan, self.copies)
+        self.signatures = table_signatures(plan.tables, self.copies)
         self.computed: set[str] = set()
+        self.computed_at: dict[str, datetime] = {}
+        self.now = datetime.now(UTC)
         self.exports: dict[str, Path] = {}
 
     def make(self, temporary: Path) -> Made:
@@ -216,6 +235,7 @@ class _Maker:
             path=self.plan.folder / f"{self.name}.duckdb",
             computed=frozenset(self.computed),
             exports=self.exports,
+            computed_at=self.computed_at,
         )
 
     def _create_model_views(self, *, in_order: bool) -> None:
@@ -228,94 +248,102 @@ class _Maker:
         for name in self.computed:
             self.exports[name].unlink(missing_ok=True)
 
-    def _attach_previous(self) -> dict[str, tuple[str, Path]]:
-        """Attach the current build; return each of its rollups' signature and Parquet file."""
+    def _attach_previous(self) -> dict[str, Before]:
+        """Attach the current build; return what it knows of each of its rollups."""
         current = current_build(self.plan.folder)
         if current is None:
             return {}
         try:
             self.connection.execute(f"ATTACH '{_escaped(current)}' AS previous (READ_ONLY)")
-            rows = self.connection.execute(
-                "SELECT name, signature, export FROM previous.build.rollups"
-            ).fetchall()
+            return rollups_of(self.connection, "previous.build", self.plan.folder)
         except duckdb.Error as error:
             logger.warning(
                 "build unreadable, computing all rollups name=%s error=%s", current, error
             )
             return {}
-        return {name: (signature, self.plan.folder / export) for name, signature, export in rows}
 
-    def _make_rollup(self, rollup: Rollup, before: tuple[str, Path] | None) -> None:
-        signature = self.signatures[rollup.name]
-        if self._is_unchanged(rollup, before, signature):
-            assert before is not None
+    def _make_rollup(self, rollup: Rollup, before: Before | None) -> None:
+        signature = signature_of(rollup, self.signatures)
+        if before is not None and self._is_kept(rollup, before, signature):
             self.connection.execute(
                 f'CREATE TABLE "{rollup.name}" AS FROM previous.main."{rollup.name}"'
             )
-            self.exports[rollup.name] = before[1]
+            self.exports[rollup.name] = before.export
+            self.computed_at[rollup.name] = before.computed_at
+            # Not what it would be now: it is computed as soon as that may be.
+            self.signatures[rollup.name] = before.signature
         else:
-            path = self.plan.folder / "rollups" / rollup.name / f"{self.name}.parquet"
-            try:
-                create_rows(self.connection, rollup)
-                export_rows(self.connection, rollup, path)
-            except (duckdb.Error, RollupInvalid) as error:
-                raise BuildFailed(
-                    f"Rollup {rollup.path} could not be computed: {str(error).rstrip('.')}. "
-                    "Nothing was published. Correct the file, then run `manage.py build_rollups`."
-                ) from error
-            self.exports[rollup.name] = path
-            self.computed.add(rollup.name)
+            self._compute(rollup)
+            self.signatures[rollup.name] = signature
         if rollup.description:
             comment = rollup.description.replace("'", "''")
             self.connection.execute(f"COMMENT ON TABLE \"{rollup.name}\" IS '{comment}'")
 
-    def _is_unchanged(
-        self, rollup: Rollup, before: tuple[str, Path] | None, signature: str
-    ) -> bool:
-        if self.changed is None or before is None:
+    def _compute(self, rollup: Rollup) -> None:
+        path = self.plan.folder / "rollups" / rollup.name / f"{self.name}.parquet"
+        try:
+            create_rows(self.connection, rollup)
+            for assertion in rollup.asserts:
+                check_rows(self.connection, rollup.name, rollup.path, assertion)
+            export_rows(self.connection, rollup, path)
+        except (duckdb.Error, RollupInvalid) as error:
+            raise BuildFailed(
+                f"Rollup {rollup.path} could not be computed: {str(error).rstrip('.')}. "
+                "Nothing was published. Correct the file, then run `manage.py build_rollups`."
+            ) from error
+        self.exports[rollup.name] = path
+        self.computed.add(rollup.name)
+        self.computed_at[rollup.name] = self.now
+
+    def _is_kept(self, rollup: Rollup, before: Before, signature: str) -> bool:
+        """Whether the rows of the current build are those of this one, too."""
+        if self.changed is None or not before.export.exists():
             return False
+        if not self._has_columns(rollup):
+            return False
+        if before.is_kept(rollup, self.now):
+            return True
         stale = self.changed | self.computed
-        return before[0] == signature and before[1].exists() and stale.isdisjoint(rollup.inputs)
+        return (
+            rollup.refresh.when != "always"
+            and before.signature == signature
+            and stale.isdisjoint(rollup.inputs)
+        )
+
+    def _has_columns(self, rollup: Rollup) -> bool:
+        """Whether the current build's rows have the columns that the file gives now."""
+        found = self.connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'previous' AND schema_name = 'main' AND table_name = ? "
+            "ORDER BY column_index",
+            [rollup.name],
+        ).fetchall()
+        return bool(found[1:] == list(rollup.columns))
 
     def _describe_itself(self) -> None:
         """Record in the build what it was made of: the next build and the sweep read it."""
         execute = self.connection.execute
         execute("CREATE SCHEMA build")
-        execute("CREATE TABLE build.rollups (name VARCHAR, signature VARCHAR, export VARCHAR)")
+        execute(
+            "CREATE TABLE build.rollups "
+            "(name VARCHAR, signature VARCHAR, export VARCHAR, computed_at TIMESTAMPTZ)"
+        )
         execute("CREATE TABLE build.copies (name VARCHAR, path VARCHAR)")
         for name, path in self.exports.items():
             execute(
-                "INSERT INTO build.rollups VALUES (?, ?, ?)",
-                [name, self.signatures[name], str(path.relative_to(self.plan.folder))],
+                "INSERT INTO build.rollups VALUES (?, ?, ?, ?)",
+                [
+                    name,
+                    self.signatures[name],
+                    str(path.relative_to(self.plan.folder)),
+                    self.computed_at[name],
+                ],
             )
         for table, path in self.copies.items():
             execute("INSERT INTO build.copies VALUES (?, ?)", [table, str(path)])
             if base_of(path) != path:
                 # Without a name: no table's copy, but a file that one lies upon.
                 execute("INSERT INTO build.copies VALUES (NULL, ?)", [str(base_of(path))])
-
-
-def _signatures(plan: Plan, copies: Mapping[str, Path]) -> dict[str, str]:
-    """The identity of the rows of each table and rollup.
-
-    A rollup's is its file, its inputs, and the engine that computes it.
-    """
-    found: dict[str, str] = {}
-    for table, columns in plan.tables.items():
-        copy = copies.get(table)
-        of_copy: list[object] = []
-        if copy is not None:
-            stat = copy.stat()
-            of_copy = [str(copy), stat.st_size, stat.st_mtime_ns]
-        found[table] = _digest([list(columns.items()), *of_copy])
-    for rollup in plan.rollups:
-        inputs = [[name, found[name]] for name in rollup.inputs]
-        found[rollup.name] = _digest([rollup.sql, rollup.columns, inputs, duckdb.__version__])
-    return found
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _escaped(path: Path) -> str:

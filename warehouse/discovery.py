@@ -1,7 +1,7 @@
 """Find the rollups: each `rollups/NAME.sql` of a source is one table, in an order that works.
 
 Everything about a rollup is known before any data is: its columns come from
-DESCRIBE over empty tables that have the models' types.
+DESCRIBE over empty tables that have the models' types, and so do its links and asserts.
 """
 
 import keyword
@@ -16,9 +16,12 @@ from django.db import models
 
 from raw_store.errors import closest_first
 
+from .asserts import Assertion, read_assertion
 from .columns import django_field
-from .errors import RollupInvalid
-from .statement import Select, parse_select
+from .errors import HeaderInvalid, RollupInvalid
+from .headers import Refresh
+from .links import Links, Target
+from .statement import Select, parse_select, quoted
 
 ROW_ID = "row_id"
 RESERVED_TABLES = frozenset({"archive", "payloads"})
@@ -38,9 +41,15 @@ class Rollup:
     path: Path
     sql: str
     description: str
-    """The file's leading comment."""
+    """The file's leading comment, without its headers."""
     key: tuple[str, ...]
     """The columns of its `-- key:` line, which tell its rows apart; empty: all columns do."""
+    links: tuple[tuple[str, str], ...]
+    """The columns whose values are a model's key, each with the model's label."""
+    refresh: Refresh
+    asserts: tuple[Assertion, ...]
+    misspelt: tuple[str, ...]
+    """Lines of the comment that look like a header and are none."""
     inputs: tuple[str, ...]
     """The tables it reads: models' and other rollups'."""
     columns: tuple[tuple[str, str], ...]
@@ -67,11 +76,13 @@ def discover(
     files: Iterable[tuple[str, Path]],
     tables: Mapping[str, Columns],
     taken: Iterable[str] = (),
+    targets: Iterable[Target] = (),
 ) -> tuple[list[Rollup], list[RollupInvalid]]:
     """Read (source, file) pairs and return the rollups in dependency order, and what is wrong.
 
-    `tables` are the models' tables; `taken` are further table names a rollup may not have. A
-    broken file is named in the second list, and so is each that reads it; the others are found.
+    `tables` are the models' tables; `taken` are further table names a rollup may not have;
+    `targets` are the models that columns may link to. A broken file is named in the second
+    list, and so is each that reads it; the others are found.
     """
     with duckdb.connect(
         config={"enable_external_access": False, "python_enable_replacements": False, "threads": 1}
@@ -79,6 +90,8 @@ def discover(
         connection.execute("SET TimeZone = 'UTC'")
         for table, columns in tables.items():
             create_empty(connection, table, columns)
+        links = Links(targets)
+        known: dict[str, Columns] = dict(tables)
         problems: list[RollupInvalid] = []
         parsed, broken = _parse_files(connection, files, {*tables, *taken}, problems)
         rollups: list[Rollup] = []
@@ -88,12 +101,12 @@ def discover(
                 problems.append(file.wrong(f"it reads {late[0]}; correct {broken[late[0]]} first"))
                 continue
             try:
-                rollup = _describe(connection, file)
+                rollup = _describe(connection, file, known, links)
             except RollupInvalid as problem:
                 broken[file.name] = file.path
                 problems.append(problem)
             else:
-                create_empty(connection, rollup.name, {ROW_ID: "VARCHAR", **dict(rollup.columns)})
+                known[rollup.name] = dict(rollup.columns)
                 rollups.append(rollup)
     return rollups, problems
 
@@ -126,18 +139,13 @@ def create_empty(connection: duckdb.DuckDBPyConnection, table: str, columns: Col
     connection.execute(f"CREATE TABLE {quoted(table)} ({listed})")
 
 
-def quoted(name: str) -> str:
-    """The name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _parse(connection: duckdb.DuckDBPyConnection, path: Path) -> Select:
     try:
         return parse_select(connection, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise _invalid(path, "it is not UTF-8 text") from None
     except RollupInvalid as problem:
-        raise _invalid(path, str(problem)) from None
+        raise _invalid(path, problem) from None
 
 
 def _check_name(file: _File, parsed: dict[str, _File], taken: set[str]) -> None:
@@ -205,8 +213,11 @@ def _resolve(file: _File, table: str, known: Mapping[str, str]) -> str:
         ) from None
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, file: _File) -> Rollup:
-    select = file.select
+def _describe(
+    connection: duckdb.DuckDBPyConnection, file: _File, known: Mapping[str, Columns], links: Links
+) -> Rollup:
+    """Find out what a file gives, and leave its empty table in the connection."""
+    select, headers = file.select, file.select.headers
     if select.changing:
         raise file.wrong(
             f"it uses {', '.join(select.changing)}, whose answer changes from one build to the "
@@ -218,13 +229,27 @@ def _describe(connection: duckdb.DuckDBPyConnection, file: _File) -> Rollup:
         raise file.wrong(f"DuckDB cannot plan it: {error}") from None
     columns = [(str(row[0]), str(row[1])) for row in found]
     _check_columns(file, columns)
+    create_empty(connection, file.name, {ROW_ID: "VARCHAR", **dict(columns)})
+    try:
+        inputs = {name: known[name] for name in file.inputs}
+        linked = links.find(file.name, select.root, dict(columns), inputs, headers.links)
+        asserts = tuple(
+            read_assertion(connection, text, file.name, file.inputs) for text in headers.asserts
+        )
+    except RollupInvalid as problem:
+        connection.execute(f"DROP TABLE {quoted(file.name)}")
+        raise _invalid(file.path, problem) from None
     return Rollup(
         name=file.name,
         source=file.source,
         path=file.path,
         sql=select.sql,
-        description=select.description,
-        key=select.key,
+        description=headers.description,
+        key=headers.key,
+        links=tuple(linked.items()),
+        refresh=headers.refresh,
+        asserts=asserts,
+        misspelt=tuple(headers.misspelt),
         inputs=file.inputs,
         columns=tuple(columns),
         measures=select.measures,
@@ -248,13 +273,13 @@ def _check_columns(file: _File, columns: list[tuple[str, str]]) -> None:
             django_field(kind)
         except RollupInvalid as problem:
             raise file.wrong(f"the column {name} {problem}") from None
-    for name in file.select.key:
+    for name in file.select.headers.key:
         if name not in names:
             near = ", ".join(closest_first(name, names))
-            raise file.wrong(
-                f"its key names the column {name}, which it does not have. Columns: {near}"
-            )
+            wrong = f"its key names the column {name}, which it does not have. Columns: {near}"
+            raise _invalid(file.path, HeaderInvalid(wrong))
 
 
-def _invalid(path: Path, problem: str) -> RollupInvalid:
-    return RollupInvalid(f"Rollup {path}: {problem.rstrip('.')}.")
+def _invalid(path: Path, problem: RollupInvalid | str) -> RollupInvalid:
+    kind = type(problem) if isinstance(problem, RollupInvalid) else RollupInvalid
+    return kind(f"Rollup {path}: {str(problem).rstrip('.')}.")

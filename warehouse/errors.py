@@ -23,3 +23,18 @@ class QueryFailed(WarehouseError):
 
 class QueryTimeout(WarehouseError):
     """A statement ran longer than it may."""
+
+
+class HeaderInvalid(RollupInvalid):
+    """A header of a rollup's file does not say what it must."""
+
+
+class AssertFailed(BuildFailed):
+    """What a rollup's file asserts does not hold; nothing was published."""
+
+    def __init__(self, message: str, *, rollup: str, assertion: str, samples: list[str]) -> None:
+        super().__init__(message)
+        self.rollup = rollup
+        self.assertion = assertion
+        self.samples = samples
+        """Some of the rows that are in the way, as JSON."""

@@ -2,7 +2,7 @@
 
 They are found once, when Django has loaded all apps (`WarehouseConfig.ready`). A broken file
 stops neither the program nor the other rollups: `manage.py check` reports it as
-`warehouse.E001`, and a build refuses to start.
+`warehouse.E001`, a malformed header as `warehouse.E002`, and a build refuses to start.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,14 @@ from django.db import models
 
 from .columns import duckdb_columns
 from .discovery import Rollup, discover
-from .errors import RollupInvalid
+from .errors import HeaderInvalid, RollupInvalid
+from .links import targets_of
 from .rollup_tables.models import make_model
 
 _SPAN = {"valid_from": "TIMESTAMP WITH TIME ZONE", "valid_to": "TIMESTAMP WITH TIME ZONE"}
+
+SHARED = "rollups"
+"""What rollups that belong to no single source have for a source: `sources/rollups/*.sql`."""
 
 _rollups: list[Rollup] = []
 _models: dict[str, type[models.Model]] = {}
@@ -76,7 +80,7 @@ def history_table(model: type[models.Model]) -> str:
 
 def find_rollups() -> None:
     """Discover the installed sources' rollups and make their models."""
-    found, wrong = discover(_files(), source_tables(), _taken_tables())
+    found, wrong = discover(_files(), source_tables(), _taken_tables(), targets_of(source_models()))
     _rollups[:] = found
     _problems[:] = wrong
     _models.clear()
@@ -84,15 +88,38 @@ def find_rollups() -> None:
 
 
 def check_rollups(**_: object) -> list[checks.CheckMessage]:
-    """The system check: every rollup file is usable."""
-    return [checks.Error(str(problem), id="warehouse.E001") for problem in _problems]
+    """The system check: every rollup file is usable, and says what it seems to say."""
+    found: list[checks.CheckMessage] = []
+    for problem in _problems:
+        if isinstance(problem, HeaderInvalid):
+            found.append(checks.Error(str(problem), id="warehouse.E002"))
+        else:
+            found.append(checks.Error(str(problem), id="warehouse.E001"))
+    for rollup in _rollups:
+        found += [
+            checks.Warning(
+                f"Rollup {rollup.path}: the line {line} and is taken for a part of its "
+                "description. Correct the header's name, or word the line otherwise.",
+                id="warehouse.W001",
+            )
+            for line in rollup.misspelt
+        ]
+    return found
 
 
 def _files() -> Iterable[tuple[str, Path]]:
+    """The files of each source, then those that stand between the sources of one folder."""
+    between: dict[Path, None] = {}
     for label in _source_labels():
-        folder = Path(apps.get_app_config(label).path) / "rollups"
-        for path in sorted(folder.glob("*.sql")):
+        config = apps.get_app_config(label)
+        folder = Path(config.path)
+        if "." in config.name:
+            between[folder.parent / "rollups"] = None
+        for path in sorted((folder / "rollups").glob("*.sql")):
             yield label, path
+    for folder in between:
+        for path in sorted(folder.glob("*.sql")):
+            yield SHARED, path
 
 
 def _source_labels() -> list[str]:

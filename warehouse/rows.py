@@ -6,9 +6,10 @@ from pathlib import Path
 import duckdb
 
 from .columns import is_nested, stored_type
-from .discovery import ROW_ID, Rollup, quoted
+from .discovery import ROW_ID, Rollup
 from .errors import RollupInvalid
 from .rollup_tables.models import ROW_ID_LENGTH
+from .statement import quoted
 
 _FLOATS = {"FLOAT", "DOUBLE"}
 

@@ -1,10 +1,9 @@
-"""What a SELECT says before it runs: its tables, its functions, its measures, its comment.
+"""What a SELECT says before it runs: its tables, its functions, its measures.
 
-DuckDB's own parser answers: it gives the tree of a statement as JSON. Nothing
-here looks at SQL with regular expressions except for the leading comment.
+DuckDB's own parser answers: it gives the tree of a statement as JSON. Only the leading
+comment is read by other means (`warehouse.headers`).
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +13,8 @@ import duckdb
 import orjson
 
 from .errors import RollupInvalid
+from .headers import Headers, read_headers
 
-_KEY = re.compile(r"--\s*key\s*:(.*)", re.IGNORECASE)
 # These stand alone, without parentheses, and so look like columns to the parser.
 _BARE_FUNCTIONS = frozenset(
     {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
@@ -28,10 +27,9 @@ class Select:
     """One SELECT, taken apart."""
 
     sql: str
-    description: str
-    """The leading comment, without its directives."""
-    key: tuple[str, ...]
-    """The columns of the `-- key:` directive."""
+    headers: Headers
+    root: Node
+    """Its tree, as DuckDB parses it."""
     tables: tuple[str, ...]
     """The tables it reads, as written, without those it defines itself (WITH)."""
     changing: tuple[str, ...]
@@ -57,17 +55,21 @@ def parse_select(connection: duckdb.DuckDBPyConnection, sql: str) -> Select:
         kind = statements[0].type.name
         raise RollupInvalid(f"it is a statement of the kind {kind}; one SELECT is expected")
     root = _tree(connection, sql)
-    if any(node.get("type") == "SHOW_REF" for node in _nodes(root)):
+    if any(node.get("type") == "SHOW_REF" for node in nodes(root)):
         raise RollupInvalid("DESCRIBE, SHOW and SUMMARIZE give no rollup; one SELECT is expected")
-    description, key = _leading_comment(sql)
     return Select(
         sql=sql,
-        description=description,
-        key=key,
+        headers=read_headers(sql),
+        root=root,
         tables=tuple(sorted(set(_tables(root, frozenset())))),
         changing=tuple(sorted(set(_changing(root)))),
         measures=_measures(root),
     )
+
+
+def quoted(name: str) -> str:
+    """The name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Node:
@@ -80,28 +82,15 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Node:
     return root
 
 
-def _leading_comment(sql: str) -> tuple[str, tuple[str, ...]]:
-    lines: list[str] = []
-    key: tuple[str, ...] = ()
-    for line in sql.splitlines():
-        line = line.strip()
-        if line and not line.startswith("--"):
-            break
-        if found := _KEY.fullmatch(line):
-            key = tuple(name.strip() for name in found[1].split(",") if name.strip())
-        else:
-            lines.append(line.removeprefix("--").strip())
-    return "\n".join(lines).strip(), key
-
-
-def _nodes(node: Any) -> Iterator[Node]:
+def nodes(node: Any) -> Iterator[Node]:
+    """Every node of a tree."""
     if isinstance(node, dict):
         yield node
         for value in node.values():
-            yield from _nodes(value)
+            yield from nodes(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _nodes(item)
+            yield from nodes(item)
 
 
 def _tables(node: Any, defined: frozenset[str]) -> Iterator[str]:
@@ -119,7 +108,7 @@ def _tables(node: Any, defined: frozenset[str]) -> Iterator[str]:
     for entry in node.get("cte_map", {}).get("map", []):
         name = entry["key"].lower()
         query = entry["value"]
-        refers_to_itself = any(part.get("type") == "RECURSIVE_CTE_NODE" for part in _nodes(query))
+        refers_to_itself = any(part.get("type") == "RECURSIVE_CTE_NODE" for part in nodes(query))
         yield from _tables(query, defined | {name} if refers_to_itself else defined)
         defined |= {name}
     for key, value in node.items():
@@ -129,7 +118,7 @@ def _tables(node: Any, defined: frozenset[str]) -> Iterator[str]:
 
 def _changing(root: Node) -> Iterator[str]:
     unstable, _ = _functions()
-    for node in _nodes(root):
+    for node in nodes(root):
         if node.get("class") == "FUNCTION" and node["function_name"].lower() in unstable:
             yield f"{node['function_name']}()"
         elif node.get("class") == "COLUMN_REF" and len(node["column_names"]) == 1:
@@ -143,14 +132,14 @@ def _changing(root: Node) -> Iterator[str]:
 
 def _measures(root: Node) -> frozenset[str]:
     _, aggregates = _functions()
-    items = [item for node in _nodes(root) for item in node.get("select_list") or ()]
+    items = [item for node in nodes(root) for item in node.get("select_list") or ()]
     found: set[str] = set()
     while True:
         # A column made of a measure of a WITH query is a measure, too; names tell which.
         more = {
-            _output_name(item)
+            output_name(item)
             for item in items
-            if any(_computes(node, aggregates, found) for node in _nodes(item))
+            if any(_computes(node, aggregates, found) for node in nodes(item))
         }
         if more <= found:
             return frozenset(found - {""})
@@ -165,7 +154,14 @@ def _computes(node: Node, aggregates: frozenset[str], measures: set[str]) -> boo
     )
 
 
-def _output_name(item: Node) -> str:
+def aggregates(root: Node) -> bool:
+    """Whether anything in a tree is computed from several rows."""
+    _, names = _functions()
+    return any(_computes(node, names, set()) for node in nodes(root))
+
+
+def output_name(item: Node) -> str:
+    """The name that an item of a SELECT list gives its column."""
     return str(item.get("alias") or (item.get("column_names") or [""])[-1])
 
 

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .models import RollupTable
+from .rollup_tables.models import unique_columns
 from .rollups import rollup_models
 
 logger = logging.getLogger(__name__)
@@ -57,16 +58,24 @@ def create_statements(connection: BaseDatabaseWrapper, model: type[models.Model]
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
     columns = ",\n  ".join(_column(connection, field) for field in model._meta.concrete_fields)
-    # A rollup's fields have the names of its columns.
     indexes = [
-        f"CREATE INDEX {quote(index.name)} ON {table} ({', '.join(map(quote, index.fields))})"
+        f"CREATE INDEX {quote(index.name)} ON {table} "
+        f"({', '.join(quote(_column_name(model, name)) for name in index.fields)})"
         for index in model._meta.indexes
     ]
+    if key := unique_columns(model.rollup):  # type: ignore[attr-defined]
+        name = quote(f"{model._meta.db_table}_key"[-63:])
+        indexes.append(f"CREATE UNIQUE INDEX {name} ON {table} ({', '.join(map(quote, key))})")
     return [f"CREATE TABLE {table} (\n  {columns}\n)", *indexes]
+
+
+def _column_name(model: type[models.Model], field: str) -> str:
+    (found,) = (each for each in model._meta.concrete_fields if each.name == field)
+    return str(found.column)
 
 
 def _column(connection: BaseDatabaseWrapper, field: "models.Field[Any, Any]") -> str:
     constraint = "PRIMARY KEY" if field.primary_key else ""
     null = "NULL" if field.null else "NOT NULL"
-    name = connection.ops.quote_name(field.name)
+    name = connection.ops.quote_name(str(field.column))
     return f"{name} {field.db_type(connection)} {null} {constraint}".rstrip()

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from raw_store.rows import SCHEMA
 from raw_store.segments import FORMAT_VERSION
 
-from .discovery import Columns, quoted
+from .discovery import Columns
+from .statement import quoted
 
 # `source`, `feed` and `date` come from the folders' names.
 _PARTITIONS = "source=*/feed=*/date=*"

@@ -70,3 +70,50 @@ def test_a_rollup_whose_file_changed_since_it_was_loaded_says_what_to_do(ask, st
     answer = ask("{ sampleLoansDaily { loanCount } }", fails=True)
 
     assert "loan_count is new. Run manage.py build_rollups." in answer.errors[0]
+
+
+@pytest.fixture
+def author_totals(library):
+    model = rollup_model("sample_author_totals")
+    model._base_manager.bulk_create(
+        model(row_id=code, author_id=code, book_count=count)
+        for code, count in (("ada", 2), ("bob", 2), ("gone", 1))
+    )
+
+
+def test_a_row_leads_to_the_entity_whose_key_it_has(ask, author_totals):
+    answer = ask(
+        """{ sampleAuthorTotals(order: [{author: {name: ASC}}, {authorId: ASC}]) {
+               authorId author { name mentor { name } } } }"""
+    )
+
+    rows = {row["authorId"]: row["author"] for row in answer["sampleAuthorTotals"]}
+    assert rows == {
+        "ada": {"name": "Ada", "mentor": None},
+        "bob": {"name": "Bob", "mentor": {"name": "Ada"}},
+        # A rollup may speak of what is no more.
+        "gone": None,
+    }
+
+
+def test_an_entity_leads_back_to_its_rows(ask, author_totals):
+    answer = ask(
+        """{ authors(order: {code: ASC}) { code sampleAuthorTotals { bookCount }
+             sampleAuthorTotalsCount } }"""
+    )
+
+    assert [
+        (row["code"], row["sampleAuthorTotals"], row["sampleAuthorTotalsCount"])
+        for row in answer["authors"]
+    ] == [("ada", [{"bookCount": 2}], 1), ("bob", [{"bookCount": 2}], 1), ("cleo", [], 0)]
+
+
+def test_entities_are_filtered_by_their_rollups_and_the_other_way_round(ask, author_totals):
+    answer = ask(
+        """{ authors(filters: {sampleAuthorTotals: {bookCount: {gt: 1}}}, order: {code: ASC}) {
+               code }
+             sampleAuthorTotals(filters: {author: {name: {exact: "Bob"}}}) { authorId } }"""
+    )
+
+    assert [row["code"] for row in answer["authors"]] == ["ada", "bob"]
+    assert answer["sampleAuthorTotals"] == [{"authorId": "bob"}]

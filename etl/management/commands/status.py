@@ -54,6 +54,11 @@ class Command(BaseCommand):
                 self.stdout.write(f"  transform {name}: gone since the last replay")
         if status.changed_transforms:
             self.stdout.write(f"  {_next_step(status)}")
+        if failed := status.failed_assert:
+            self.stdout.write(
+                f"  not loaded since {failed.failed_at:%Y-%m-%d %H:%M:%S}: rollup {failed.rollup} "
+                f"asserts `{failed.assertion}`; in the way: {', '.join(failed.samples)}"
+            )
         self.stdout.write(
             f"  {many(status.quarantined_count, 'payload')} in quarantine, "
             f"{many(status.held_count, 'row')} held"

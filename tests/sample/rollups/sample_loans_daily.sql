@@ -1,4 +1,6 @@
 -- Loans per day.
+-- key: day
+-- assert: loan_count >= 0
 SELECT
     day,
     sum(loan_count)::BIGINT AS loan_count
