@@ -7,6 +7,7 @@ from .views.graphql import graphql
 from .views.log_in import LogIn
 from .views.payload import payload_body
 from .views.site import front_page, healthz
+from .views.sql import sql
 
 urlpatterns = [
     path("", front_page, name="front-page"),
@@ -14,5 +15,6 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("login", LogIn.as_view(), name="log-in"),
     path("payload/<uuid:fetch_id>/body", payload_body, name="payload-body"),
+    path("sql", sql, name="sql"),
     path("static/api/<path:name>", static_file, name="static-file"),
 ]

@@ -77,6 +77,12 @@ REPLAY_ON_CHANGE = os.environ.get("REPLAY_ON_CHANGE", "auto")
 # How long record files of earlier code are kept after their last use.
 RECORDS_GRACE = os.environ.get("RECORDS_GRACE", "7d")
 
+# SQL over HTTP: processes that answer (0: none), the most a statement may take and give.
+SQL_WORKERS = int(os.environ.get("SQL_WORKERS", "2"))
+SQL_TIMEOUT = float(os.environ.get("SQL_TIMEOUT", "60"))
+SQL_ROWS = int(os.environ.get("SQL_ROWS", "5000000"))
+SQL_MEMORY_MB = int(os.environ.get("SQL_MEMORY_MB", "512"))
+
 # Who is told when runs fail, recover or finish: channels separated by blanks (docs/notices.md).
 NOTICES = os.environ.get("NOTICES", "")
 # Where notices by e-mail are handed in.
