@@ -70,6 +70,8 @@ SHARD = os.environ.get("SHARD", "")
 ALLOW_PRIVATE = _list("ALLOW_PRIVATE")
 # Processes that parse; 0 means one per core, fewer where memory is short.
 PARSE_WORKERS = int(os.environ.get("PARSE_WORKERS", "0"))
+# Seconds of computing that a transform may take over one payload; 0 sets no limit.
+TRANSFORM_TIME_LIMIT = float(os.environ.get("TRANSFORM_TIME_LIMIT", "60"))
 # A dask.distributed scheduler whose workers parse instead, as tcp://host:port.
 REPLAY_CLUSTER = os.environ.get("REPLAY_CLUSTER", "")
 # What follows when a transform's code changed: auto, ask or never; "auto,quakes=ask" per source.
