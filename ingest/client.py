@@ -72,6 +72,7 @@ class Client:
         advance: Callable[[str, Any], None],
         auth: Iterable[Auth] = (),
         ledger: Acknowledging | None = None,
+        admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._redactor = redactor
         self._patience = patience
@@ -85,7 +86,10 @@ class Client:
         self.response_count = 0
         """Responses that requests of this client ended in."""
         self._session = Session(
-            transport, defaults=_DEFAULTS, is_secret_header=redactor.is_secret_header
+            transport,
+            defaults=_DEFAULTS,
+            is_secret_header=redactor.is_secret_header,
+            admit=admit,
         )
 
     async def __aenter__(self) -> Self:
