@@ -192,6 +192,7 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         self._sealing: asyncio.Task[Segment | None] | None = None
         self._being_sealed = 0
+        self._is_seal_wanted = False
         # What was acknowledged since the index was asked.
         self._acknowledged: OrderedDict[str, Latest] = OrderedDict()
         self._wanted: dict[str, None] = {}
@@ -289,9 +290,22 @@ class Writer:
             self._asking = None
 
     def seal_soon(self) -> None:
-        """Seal what is pending in the background, after the seal under way, if any."""
-        if self._failure is None:
-            self._grow_old()
+        """Seal in the background, after the seal under way, if any.
+
+        Also where no row is pending: `on_seal` may have work that came after the last rows were
+        fixed.
+        """
+        if self._failure is not None:
+            return
+        if self._sealing is None:
+            self._begin_seal()
+        elif not self._is_seal_wanted:
+            self._is_seal_wanted = True
+            self._sealing.add_done_callback(self._seal_wanted)
+
+    def _seal_wanted(self, _: object) -> None:
+        self._is_seal_wanted = False
+        self.seal_soon()
 
     async def seal(
         self, *, complete: bool = False, in_transaction: InTransaction | None = None

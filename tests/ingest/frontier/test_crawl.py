@@ -145,6 +145,22 @@ async def test_a_page_is_done_only_when_it_is_archived(origin, extract):
     assert (await Run.objects.aget()).outcome == "interrupted"
 
 
+async def test_a_page_whose_row_was_sealed_before_it_was_finished_does_not_hold_up_a_crawl(
+    origin, extract
+):
+    url = origin.answer("/", html())
+
+    async def pages(client):
+        async for _ in client.crawl(url):
+            client._ledger.seal_soon()
+            await until(lambda: client._ledger.writer.pending == 0)
+
+    run = await asyncio.wait_for(extract(pages), 30)
+
+    assert run.outcome == "complete", run.error
+    assert await sync_to_async(states)() == {"": "DONE"}
+
+
 async def test_a_link_that_holds_a_secret_is_not_followed(origin, crawl, home):
     token = "b9c0d1e2f3a4b5c6d7e8"
     origin.answer("/", html(f"/a?access_token={token}", "/b"))
