@@ -1,6 +1,6 @@
 """Counts, sums and averages of any group, from wherever they are quickest."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -176,7 +176,7 @@ def test_a_filter_means_the_same_rows_as_in_a_list(ask, db):
     entities = [api.catalog[model] for model in GARDEN]
 
     @settings(
-        max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.sampled_from(entities).flatmap(lambda each: filters_of(api, each)))
     def agree(drawn):
@@ -224,4 +224,3 @@ def test_numbers_agree_with_those_of_the_rows(ask, db):
             assert group["avg"]["seedCount"] == pytest.approx(sum(counts) / len(counts))
         assert group["min"]["plantedOn"] == (min(days).isoformat() if days else None)
         assert group["max"]["wateredAt"] == (max(moments).isoformat() if moments else None)
-    assert date(2026, 1, 1)
