@@ -20,6 +20,8 @@ from strawberry.types.field import StrawberryField
 from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
+from .aggregates.resolve import AggregateResolvers
+from .aggregates.types import aggregate_root, aggregate_types
 from .catalog import Catalog, make_catalog
 from .compiled.answers import Compiler
 from .compiled.documents import Documents
@@ -125,15 +127,19 @@ def make_api() -> Api:
         own = written.types.get(entity.model)
         namespace[entity.names.type] = own or maker.generate(entity, _MODULE)
         connection_type(maker, entity, _MODULE)
+        if entity.source:
+            aggregate_types(maker, entity, resolvers, _MODULE)
     for model, own in written.types.items():
         maker.complete(catalog[model], own)
     complete_feed(maker)
     namespace["Feed"] = Feed
     written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
-    by_cursor = ConnectionResolvers(resolvers)
+    by_cursor, in_groups = ConnectionResolvers(resolvers), AggregateResolvers(catalog)
     for entity in catalog:
         roots[entity.names.connection] = connection_root(maker, entity, by_cursor)
+        if entity.source:
+            roots[entity.names.aggregate] = aggregate_root(maker, entity, in_groups)
     documents, compilers = Documents(), list[Compiler]()
     schema = _schema(roots, written, extensions(written, documents, lambda: compilers[0]))
     compilers.append(Compiler(catalog, _core(schema)))

@@ -11,7 +11,7 @@ from graphql import GraphQLError, GraphQLSchema, get_variable_values
 
 from ..catalog import Catalog
 from ..errors import NotCompiled
-from . import connections
+from . import aggregates, connections
 from .documents import Known
 from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
@@ -36,7 +36,7 @@ class Compiler:
 
     def __init__(self, catalog: Catalog, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS)
+        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS | aggregates.ROOTS)
 
     def answer(
         self,
