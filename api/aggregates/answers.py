@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 from django.db import connections
 
-from warehouse.discovery import quoted
+from warehouse.statement import quoted
 
 from ..catalog import Catalog
 from ..errors import RequestRefused

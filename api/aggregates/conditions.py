@@ -13,7 +13,7 @@ from typing import Any
 from django.db import models
 from strawberry import UNSET
 
-from warehouse.discovery import quoted
+from warehouse.statement import quoted
 
 from ..catalog import Catalog, Column, Entity
 from ..errors import RequestRefused

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warehouse.discovery import quoted
+from warehouse.statement import quoted
 
 from ..catalog import Entity
 from ..connections.cursors import pack, unpack

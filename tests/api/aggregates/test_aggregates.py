@@ -75,7 +75,14 @@ def test_moments_are_grouped_by_their_period(ask, library):
     Book.objects.filter(code="b2").update(added_at=datetime(2026, 4, 1, 0, 0, tzinfo=UTC))
     Book.objects.filter(code="b3").update(added_at=datetime(2026, 4, 5, 10, 30, tzinfo=UTC))
     publish_copies(LIBRARY)
-    periods = {"Hour": [], "Day": [], "Week": [], "Month": [], "Quarter": [], "Year": []}
+    periods: dict[str, list[str | None]] = {
+        "Hour": [],
+        "Day": [],
+        "Week": [],
+        "Month": [],
+        "Quarter": [],
+        "Year": [],
+    }
 
     for period, found in periods.items():
         name = f"addedAt{period}"

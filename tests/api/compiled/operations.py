@@ -78,7 +78,7 @@ def filters_of(api, entity):
     types = build_schema(api.schema.as_str()).type_map
 
     def write(draw):
-        writer = _Writer(draw, api, types, [entity])
+        writer: Any = _Writer(draw, api, types, [entity])
         writer.variable = lambda kind, value: value
         # SQLite's driver raises for larger numbers, in a list as well.
         plain = writer.plain
@@ -169,7 +169,7 @@ class _Writer:
         if self.chance(40):
             given["first"] = self.draw(st.integers(0, 4))
         sums, extremes = numbers(entity), ordered(entity)
-        orders = [{"count": Name(self.one_of(_ORDERINGS))}]
+        orders: list[Any] = [{"count": Name(self.one_of(_ORDERINGS))}]
         orders += [{"key": {each.name: Name(self.one_of(_ORDERINGS))}} for each in chosen]
         if extremes:
             orders.append({"max": {self.one_of(extremes).name: Name("DESC")}})
