@@ -20,6 +20,7 @@ from strawberry.types.field import StrawberryField
 from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
+from .access.visibility import Visibility
 from .aggregates.resolve import AggregateResolvers
 from .aggregates.types import aggregate_root, aggregate_types
 from .catalog import Catalog, make_catalog
@@ -31,6 +32,7 @@ from .connections.types import PageInfo, connection_root, connection_type
 from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
+from .learning import Learner
 from .limits import extensions, is_unexpected
 from .lineage import Header, Payload
 from .operations import (
@@ -67,8 +69,9 @@ class Api:
     schema: strawberry.Schema
     catalog: Catalog
     documents: Documents
-    """Those that were asked and are valid."""
+    """Those that were asked."""
     compiler: Compiler
+    visibility: Visibility
 
 
 class _Schema(strawberry.Schema):
@@ -140,10 +143,19 @@ def make_api() -> Api:
         roots[entity.names.connection] = connection_root(maker, entity, by_cursor)
         if entity.source:
             roots[entity.names.aggregate] = aggregate_root(maker, entity, in_groups)
-    documents, compilers = Documents(), list[Compiler]()
-    schema = _schema(roots, written, extensions(written, documents, lambda: compilers[0]))
+    learner, compilers = Learner(catalog), list[Compiler]()
+    documents = Documents(learner.study)
+    around = extensions(written, catalog, documents, lambda: compilers[0])
+    schema = _schema(roots, written, around)
+    learner.teach(schema._schema)
     compilers.append(Compiler(catalog, _core(schema)))
-    return Api(schema=schema, catalog=catalog, documents=documents, compiler=compilers[0])
+    return Api(
+        schema=schema,
+        catalog=catalog,
+        documents=documents,
+        compiler=compilers[0],
+        visibility=Visibility(catalog),
+    )
 
 
 def _core(schema: strawberry.Schema) -> GraphQLSchema:
