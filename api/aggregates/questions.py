@@ -124,7 +124,7 @@ def kind_of(entity: Entity, what: Grouping | Measure) -> str:
     """The DuckDB type of a grouping's or a measure's values."""
     if isinstance(what, Grouping):
         if what.unit is not None:
-            return "TIMESTAMP WITH TIME ZONE" if what.unit == "hour" else "DATE"
+            return "TIMESTAMP" if what.unit == "hour" else "DATE"
         return column_kind(entity, what.column.attname)
     if what.function == "count":
         return "BIGINT"

@@ -39,7 +39,8 @@ def from_rows(question: Question, table: str, label: str) -> Source:
 
     def write(what: Grouping | Measure) -> str:
         if isinstance(what, Grouping):
-            return _period(column(what.column.attname), what.unit)
+            kind = column_kind(entity, what.column.attname)
+            return _period(column(what.column.attname), kind, what.unit)
         return _measure(entity, what, column(what.attname) if what.attname else "")
 
     return Source(table=table, label=label, write=write)
@@ -54,7 +55,9 @@ def from_rollup(question: Question, shape: Shape) -> Source:
             found = shape.group(what)
             if found is None:
                 raise KeyError(what)
-            return _period(f"t.{quoted(found)}", what.unit)
+            if shape.periods.get((what.column.attname, what.unit)) == found:
+                return f"CAST(t.{quoted(found)} AS {kind_of(entity, what)})"
+            return _period(f"CAST(t.{quoted(found)} AS TIMESTAMP)", "TIMESTAMP", what.unit)
         return _of_parts(entity, shape, what)
 
     for each in question.columns:
@@ -144,9 +147,12 @@ def _beyond(
     return f"({' OR '.join(branches) or 'false'})"
 
 
-def _period(column: str, unit: str | None) -> str:
+def _period(column: str, kind: str, unit: str | None) -> str:
     if unit is None:
         return column
+    if kind.startswith("TIMESTAMP"):
+        # In UTC no calendar is needed, which takes ten times as long.
+        column = f"make_timestamp(epoch_us({column}))"
     found = f"date_trunc('{unit}', {column})"
     return found if unit == "hour" else f"CAST({found} AS DATE)"
 
