@@ -1,6 +1,7 @@
 """The API: its system check says whether a schema can be made."""
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
 
 
@@ -9,6 +10,7 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         checks.register(check_schema)
+        checks.register(check_settings)
 
 
 def check_schema(**_: object) -> list[checks.CheckMessage]:
@@ -24,4 +26,19 @@ def check_schema(**_: object) -> list[checks.CheckMessage]:
         describe()
     except SchemaError as error:
         return [checks.Error(str(error), id="api.E001")]
+    return []
+
+
+def check_settings(**_: object) -> list[checks.CheckMessage]:
+    """The system check: what the API's settings say can be meant."""
+    from .access.recognising import ANONYMOUS
+
+    if settings.ANONYMOUS_READ not in ANONYMOUS:
+        return [
+            checks.Error(
+                f"ANONYMOUS_READ is {settings.ANONYMOUS_READ!r}; it is one of "
+                f"{', '.join(ANONYMOUS)}.",
+                id="api.E002",
+            )
+        ]
     return []

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from .access import READ, caller_of
 from .compiled.workers import in_worker, workers_are_open
 from .schema import Api, made_api
 
@@ -36,6 +37,7 @@ _MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "api.access.middleware.access",
 ]
 _HEADERS = [
     (b"Content-Type", b"application/json"),
@@ -49,6 +51,9 @@ _HEADERS = [
 async def answered_directly(scope: Message, receive: Receive, send: Send) -> Receive | None:
     """Answer a plain question; or give what Django is to receive the request from."""
     if not (_is_plain(scope) and workers_are_open() and _is_as_shipped()):
+        return receive
+    caller = await caller_of(scope)
+    if not caller.may(READ) or caller.sources is not None:
         return receive
     messages, body = [], b""
     while True:

@@ -11,6 +11,10 @@ class SchemaError(ApiError):
     """The models, rollups and `schema.py` files do not make a GraphQL schema."""
 
 
+class TokenRefused(ApiError):
+    """A token that cannot be made or revoked as asked."""
+
+
 class RequestRefused(ApiError, GraphQLError):
     """A question the API understands and will not answer: its message goes to the client."""
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from .views.files import static_file
 from .views.graphql import graphql
+from .views.log_in import LogIn
 from .views.payload import payload_body
 from .views.site import front_page, healthz
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("", front_page, name="front-page"),
     path("graphql", graphql, name="graphql"),
     path("healthz", healthz, name="healthz"),
+    path("login", LogIn.as_view(), name="log-in"),
     path("payload/<uuid:fetch_id>/body", payload_body, name="payload-body"),
     path("static/api/<path:name>", static_file, name="static-file"),
 ]

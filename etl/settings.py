@@ -50,6 +50,9 @@ SOURCE_APPS = [
     f"sources.{path.parent.name}" for path in sorted((BASE_DIR / "sources").glob("*/apps.py"))
 ] + _list("ROOTCELLAR_APPS")
 
+# Who is answered without a token: loopback (this machine alone), everyone, nobody.
+ANONYMOUS_READ = os.environ.get("ANONYMOUS_READ", "loopback")
+
 # The scheduler runs inside the server (etl.asgi) unless switched off.
 SCHEDULER = _flag("SCHEDULER", True)
 # Which share of the hosts this process extracts, as "1/4"; empty means all of them.
@@ -95,6 +98,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "api.access.middleware.access",
 ]
 
 ROOT_URLCONF = "etl.urls"

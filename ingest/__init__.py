@@ -3,8 +3,17 @@
 A source writes `from ingest import extractor` (or `receiver`) and needs no more.
 """
 
+from . import auth, pagination
 from .client import Client
-from .errors import AddressRefused, FetchFailed, HostUnavailable, IngestError, StatusUnexpected
+from .errors import (
+    AddressRefused,
+    AuthFailed,
+    FetchFailed,
+    HostUnavailable,
+    IngestError,
+    PagesInCircle,
+    StatusUnexpected,
+)
 from .receiving import signatures
 from .receiving.receivers import receiver
 from .redaction.rules import Secrets
@@ -13,14 +22,18 @@ from .response import Response
 
 __all__ = [
     "AddressRefused",
+    "AuthFailed",
     "Client",
     "FetchFailed",
     "HostUnavailable",
     "IngestError",
+    "PagesInCircle",
     "Response",
     "Secrets",
     "StatusUnexpected",
+    "auth",
     "extractor",
+    "pagination",
     "receiver",
     "signatures",
 ]

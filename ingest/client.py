@@ -6,14 +6,20 @@ Whatever it does passes the transport, so nothing it receives escapes the archiv
 import asyncio
 import json as json_module
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
+from .auth import Auth, Shown
+from .auth.credentials import Keeper
+from .auth.in_run import RunAuth, Turn, is_signing_in
 from .errors import AddressRefused, ExtractorFailed, FetchFailed
 from .pace import RETRIED, Patience
+from .pagination import Asked, Way, link_header
+from .pagination import next_url as found_by
+from .pagination.walk import walk
 from .redact import Redactor
 from .response import Response
 from .session import Session
@@ -25,10 +31,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Done = TypeVar("Done")
+
 USER_AGENT = "rootcellar/0.1"
 # A 404 or 410 says that something is gone, which is worth knowing; 304 answers the extractor's
 # own validators.
 _ANSWERS = frozenset({304, 404, 410})
+_TOKEN_ANSWERS = frozenset({400, 401, 403})
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 _DEFAULTS = {
     "Accept": "*/*",
     "Accept-Encoding": "gzip, deflate, br, zstd",
@@ -52,11 +62,13 @@ class Client:
         patience: Patience,
         watermarks: Mapping[str, Any],
         advance: Callable[[str, Any], None],
+        auth: Iterable[Auth] = (),
     ) -> None:
         self._redactor = redactor
         self._patience = patience
         self._watermarks = dict(watermarks)
         self._advance = advance
+        self._auth = RunAuth(auth)
         self._session = Session(
             transport, defaults=_DEFAULTS, is_secret_header=redactor.is_secret_header
         )
@@ -110,18 +122,28 @@ class Client:
     ) -> Response:
         """Request `url`, again if need be, and return the final response."""
         query = params if params is None or isinstance(params, Mapping) else list(params)
-        for attempt in range(1, self._patience.attempts + 1):
-            is_last = attempt == self._patience.attempts
+        values = {"params": query, "json": json, "data": data, "content": content}
+        return await self._request(method, url, headers or {}, values, _ANSWERS)
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        values: dict[str, Any],
+        answers: frozenset[int],
+    ) -> Response:
+        """The final response: a success or one of these statuses. Raises `FetchFailed`."""
+        keeper = self._keeper(method, url)
+        turn = Turn(keeper, self) if keeper else None
+        attempt = 0
+        while True:
+            attempt += 1
+            is_last = attempt >= self._patience.attempts
+            shown = await turn.show() if turn else None
             try:
                 request = self._session.build_request(
-                    method,
-                    url,
-                    params=query,
-                    headers=headers,
-                    json=json,
-                    data=data,
-                    content=content,
-                    attempt=attempt,
+                    method, **_with_shown(url, headers, values, shown), attempt=attempt
                 )
             except httpx.InvalidURL as error:
                 raise self._failure(method, url, error, attempt) from error
@@ -131,12 +153,37 @@ class Client:
                 if is_last or not error.is_repeated:
                     raise self._failure(method, request.url, error, attempt) from error
             else:
-                if response.is_success or response.status_code in _ANSWERS:
+                if turn and await turn.is_worth_another_try(response):
+                    continue
+                if response.is_success or response.status_code in answers:
                     return response
                 if is_last or response.status_code not in RETRIED:
                     response.raise_for_status()
             await asyncio.sleep(self._patience.backoff(attempt))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _keeper(self, method: str, url: str) -> Keeper | None:
+        try:
+            return self._auth.keeper(url)
+        except httpx.InvalidURL as error:
+            raise self._failure(method, url, error, 1) from error
+
+    async def _ask_for_token(
+        self, url: str, *, data: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Response:
+        """The answer of a token endpoint, also one that refuses."""
+
+        async def ask(_: object) -> Response:
+            return await self._request("POST", url, headers, {"data": data}, _TOKEN_ANSWERS)
+
+        return await self._unauthenticated(ask)
+
+    async def _unauthenticated(self, work: "Callable[[Client], Awaitable[Done]]") -> "Done":
+        """Do what requests need that show a credential: its own requests show none."""
+        told = is_signing_in.set(True)
+        try:
+            return await work(self)
+        finally:
+            is_signing_in.reset(told)
 
     async def map(self, urls: Iterable[str], *, concurrency: int = 4) -> AsyncIterator[Response]:
         """Request every address with GET, `concurrency` at a time; responses in their order.
@@ -157,25 +204,42 @@ class Client:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def pages(
-        self, url: str, *, next_url: Callable[[Response], str | None] | None = None
+        self,
+        url: str,
+        *,
+        by: Way | None = None,
+        next_url: Callable[[Response], str | None] | None = None,
+        method: str = "GET",
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        most: int | None = None,
     ) -> AsyncIterator[Response]:
-        """Request `url` and the pages after it; `next_url` finds the next address in a response.
+        """Request `url` and the pages after it, at `most` so many.
 
-        Without `next_url` the `Link` header with `rel="next"` does.
+        `by` is one of `ingest.pagination`: how a page tells the next one. Without it the `Link`
+        header with `rel="next"` does, or `next_url`, a function that finds the next address in a
+        response. Raises `PagesInCircle` where a listing leads back to where it was.
         """
-        seen: set[str] = set()
-        following: str | None = url
-        while following:
-            if following in seen:
-                raise ExtractorFailed(
-                    f"Page {self._redactor.url(following)} names itself or an earlier page as the "
-                    "next one. Check what next_url= returns."
-                )
-            seen.add(following)
-            response = await self.get(following)
-            yield response
-            link = next_url(response) if next_url else response.links.get("next", {}).get("url")
-            following = str(response.url.join(link)) if link else None
+        way = by or (found_by(next_url) if next_url else link_header())
+
+        async def fetch(asked: Asked) -> Response:
+            return await self.request(
+                asked.method, asked.url, headers=asked.headers, json=asked.json, data=asked.data
+            )
+
+        asked = Asked.of(
+            url, params, method=method, headers=dict(headers or {}), json=json, data=data
+        )
+        async for page in walk(
+            way, asked, fetch, most=most, is_secret_header=self._is_secret_header
+        ):
+            yield page
+
+    def _is_secret_header(self, name: str) -> bool:
+        lowered = name.lower()
+        return lowered in _CREDENTIALS or self._redactor.is_secret_header(lowered)
 
     @property
     def watermark(self) -> Any:
@@ -217,3 +281,19 @@ class Client:
         if isinstance(error, Refused):
             return AddressRefused(message)
         return FetchFailed(message)
+
+
+def _with_shown(
+    url: str, headers: Mapping[str, str], values: Mapping[str, Any], shown: Shown | None
+) -> dict[str, Any]:
+    """The parts of a request, a credential among them; what the extractor gives itself wins."""
+    if shown is None:
+        return {"url": url, "headers": headers, **values}
+    given = {name.lower() for name in headers}
+    added = {name: value for name, value in shown.headers.items() if name.lower() not in given}
+    parts = {"url": url, **values, "headers": {**added, **headers}}
+    if shown.parameters:
+        params = values.get("params")
+        address = httpx.URL(url) if params is None else httpx.URL(url, params=params)
+        parts |= {"url": str(address.copy_merge_params(dict(shown.parameters))), "params": None}
+    return parts

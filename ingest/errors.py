@@ -25,6 +25,10 @@ class AddressRefused(FetchFailed):
     """
 
 
+class AuthFailed(FetchFailed):
+    """A credential cannot be had: not set, or refused by a token endpoint."""
+
+
 class StatusUnexpected(FetchFailed):
     """`raise_for_status()` met a status that is not a success."""
 
@@ -44,6 +48,10 @@ class HostUnavailable(FetchFailed):
 
 class ExtractorFailed(IngestError):
     """An extractor did something that cannot be right, such as a watermark that is not JSON."""
+
+
+class PagesInCircle(ExtractorFailed):
+    """A listing in pages leads back to a page that was seen, or does not go on."""
 
 
 class ShardInvalid(IngestError, ValueError):

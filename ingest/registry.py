@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from cronsim import CronSim, CronSimError
 from raw_store import feeds
 from raw_store.errors import UnknownFeed, closest_first
 
+from . import auth as auth_module
+from .auth import Auth
 from .errors import ExtractorInvalid
 from .redaction.rules import NO_RULES, Secrets
 from .wire.network import ORDINARY, Certificate, Network
@@ -43,6 +45,8 @@ class Extractor:
     """What is a secret here, beside what is one everywhere."""
     network: Network = ORDINARY
     """How its requests reach the network."""
+    auth: tuple[Auth, ...] = ()
+    """What its requests show, each to the addresses it is for."""
 
     @property
     def name(self) -> str:
@@ -100,6 +104,7 @@ def extractor(
     http2: bool = False,
     connect_timeout: float | None = None,
     total_timeout: float | None = None,
+    auth: Auth | Iterable[Auth] | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
 
@@ -116,6 +121,7 @@ def extractor(
     or `"environment"`. `verify` is False, or the authorities' file; `client_certificate` a file, or
     one of the certificate and one of its key. `timeout` are the seconds without a byte,
     `connect_timeout` those until a connection stands, `total_timeout` those of a whole fetch.
+    `auth` is one of `ingest.auth`, or several: what requests show, and to whom.
     """
     if every is not None and cron is not None:
         raise ExtractorInvalid(f"Feed {name} gives both every= and cron=; keep one of them.")
@@ -152,6 +158,7 @@ def extractor(
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
         )
+        auths = auth_module.declared(auth)
     except ValueError as error:
         raise ExtractorInvalid(f"Feed {name}: {error}") from None
 
@@ -184,8 +191,9 @@ def extractor(
             cron=cron,
             timeout=timeout,
             max_body=max_body,
-            secrets=secrets,
+            secrets=_with_those_of(auths, secrets),
             network=network,
+            auth=auths,
         )
         return function
 
@@ -252,6 +260,19 @@ def _refuse_bad_cron(name: str, cron: str) -> None:
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     listed = ", ".join(closest_first(name, known)) or "none: no source declares an extractor yet"
     return f"No extractor knows the {kind} {name!r}. Known {kind}s, closest first: {listed}."
+
+
+def _with_those_of(auths: Iterable[Auth], secrets: Secrets) -> Secrets:
+    """The rules of a feed, and that what it shows is a secret wherever it shows it."""
+    headers = [name for each in auths for name in each.secret_headers]
+    parameters = [name for each in auths for name in each.secret_parameters]
+    if not headers and not parameters:
+        return secrets
+    return replace(
+        secrets,
+        headers=[*secrets.headers, *headers],
+        parameters=[*secrets.parameters, *parameters],
+    )
 
 
 def _origin(function: ExtractorFunction) -> str:

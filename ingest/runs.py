@@ -122,6 +122,7 @@ async def run_feed(
                 patience=patience or Patience(),
                 watermarks=await sync_to_async(_watermarks)(name),
                 advance=ledger.advance,
+                auth=extractor.auth,
             ) as client:
                 await extractor.function(client)
             await writer.seal(complete=True, in_transaction=lambda: _end(run, Outcome.COMPLETE))

@@ -20,6 +20,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from strawberry.django.views import AsyncGraphQLView
 
+from ..access.middleware import caller_of_request
 from ..compiled.extension import Asking
 from ..errors import SchemaError
 from ..schema import get_api
@@ -86,6 +87,9 @@ async def graphql(request: HttpRequest) -> HttpResponseBase:
         )
     if request.method == "POST" and request.content_type != "application/json":
         return _refuse(415, "A question is posted as application/json.")
+    caller = await caller_of_request(request)
+    if caller.sources is not None:
+        return _refuse(403, f"The token {caller.name} is for single sources, which have no schema.")
     try:
         view = await sync_to_async(_view)()
     except SchemaError:

@@ -16,6 +16,8 @@ from raw_store.archive import Archive
 from raw_store.errors import PayloadNotFound, SegmentCorrupt
 from raw_store.payload import Payload
 
+from ..access.middleware import caller_of_request
+
 _MEDIA_TYPE = re.compile(
     r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;\s*[\w-]+=(\"[\w .:/+-]*\"|[\w.:/+-]+))*"
 )
@@ -24,9 +26,10 @@ _MEDIA_TYPE = re.compile(
 @require_safe
 async def payload_body(request: HttpRequest, fetch_id: UUID) -> HttpResponse:
     """Send the body that a fetch received, or the earlier one that it confirmed."""
+    caller = await caller_of_request(request)
     try:
         found = await sync_to_async(_find)(fetch_id)
-        if found is None:
+        if found is None or not caller.sees(found.source):
             return _missing(f"No archived payload has the fetch id {fetch_id}.")
         if found.payload_id is None:
             return _missing(f"Fetch {fetch_id} received no body: {_outcome(found)}.")

@@ -17,12 +17,16 @@ from raw_store.durability import open_folder
 from raw_store.models import Segment
 from reshape.models import ModelState, derived_models
 
+from ..access import Caller
+from ..access.middleware import caller_of_request
+
 
 @require_safe
 async def front_page(request: HttpRequest) -> HttpResponse:
     """Say what the program is, where its doors are, and what it holds."""
+    caller = await caller_of_request(request)
     response = await sync_to_async(render)(
-        request, "api/front_page.html", {"sources": await sync_to_async(_sources)()}
+        request, "api/front_page.html", {"sources": await sync_to_async(_sources)(caller)}
     )
     response["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -43,7 +47,7 @@ class _Table:
     row_count: int | None
 
 
-def _sources() -> list[dict[str, Any]]:
+def _sources(caller: Caller) -> list[dict[str, Any]]:
     """The sources with their models and how many rows the last load left in each."""
     counts = dict(ModelState.objects.values_list("table", "row_count"))
     tables: dict[str, list[_Table]] = {feed.source: [] for feed in feeds.all_feeds()}
@@ -51,7 +55,7 @@ def _sources() -> list[dict[str, Any]]:
         tables.setdefault(model._meta.app_label, []).append(
             _Table(name=model.__name__, row_count=counts.get(model._meta.db_table))
         )
-    return [{"name": name, "tables": tables[name]} for name in sorted(tables)]
+    return [{"name": name, "tables": tables[name]} for name in sorted(tables) if caller.sees(name)]
 
 
 def _health() -> dict[str, Any]:
