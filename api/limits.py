@@ -27,9 +27,15 @@ MAX_TOKENS = 5_000
 
 
 def extensions(
-    written: Written, documents: Documents, compiler: Callable[[], Compiler]
+    written: Written,
+    documents: Documents,
+    compiler: Callable[[], Compiler],
+    past: Callable[[], SchemaExtension],
 ) -> Sequence[Any]:
-    """What runs around every operation, outermost first. `compiler` is asked for when one runs."""
+    """What runs around every operation, outermost first. `compiler` is asked for when one runs.
+
+    `past` makes what leads operations of another time to its database.
+    """
     # Made once: the limiters make a class for each of their instances.
     rules = [
         rule
@@ -42,6 +48,7 @@ def extensions(
         lambda: AddValidationRules(rules),
         lambda: KnownDocuments(documents),
         OperationScope,
+        past,
         lambda: CompiledPath(compiler, documents),
     ]
     if written.roots:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
+from graphql import GraphQLError, GraphQLObjectType, GraphQLScalarType, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
@@ -20,6 +20,7 @@ from strawberry.types.field import StrawberryField
 from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
+from .as_of import AsOf, make_directive
 from .catalog import Catalog, make_catalog
 from .compiled.answers import Compiler
 from .compiled.documents import Documents
@@ -67,6 +68,14 @@ class Api:
 
 
 class _Schema(strawberry.Schema):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        moment = self.schema_converter.type_map["DateTime"].implementation
+        assert isinstance(moment, GraphQLScalarType)
+        # Strawberry's own directives are applied to fields, at a cost to each of them.
+        self.directives_offered = (*self._schema.directives, make_directive(moment))
+        self._schema.directives = self.directives_offered
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
@@ -126,17 +135,22 @@ def make_api() -> Api:
     namespace["Feed"] = Feed
     written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
-    documents, compilers = Documents(), list[Compiler]()
-    schema = _schema(roots, written, extensions(written, documents, lambda: compilers[0]))
-    compilers.append(Compiler(catalog, _core(schema)))
+    documents, compilers, cores = Documents(), list[Compiler](), list[GraphQLSchema]()
+    shown = frozenset(entity.names.type for entity in catalog if entity.source)
+    around = extensions(
+        written, documents, lambda: compilers[0], lambda: AsOf(lambda: cores[0], shown)
+    )
+    schema = _schema(roots, written, around)
+    cores.append(_core(schema))
+    compilers.append(Compiler(catalog, cores[0]))
     return Api(schema=schema, catalog=catalog, documents=documents, compiler=compilers[0])
 
 
-def _core(schema: strawberry.Schema) -> GraphQLSchema:
+def _core(schema: _Schema) -> GraphQLSchema:
     """The types as graphql-core has them."""
     query = schema.schema_converter.type_map["Query"].implementation
     assert isinstance(query, GraphQLObjectType)
-    return GraphQLSchema(query)
+    return GraphQLSchema(query, directives=schema.directives_offered)
 
 
 def _schema(

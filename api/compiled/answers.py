@@ -14,7 +14,7 @@ from ..errors import NotCompiled
 from .documents import Known
 from .plan import Plan, Planner
 from .reading import Ran, Reader
-from .selection import find_operation
+from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
 from .values import OPTIONS
 
@@ -65,6 +65,8 @@ class Compiler:
         self, known: Known, name: str | None, inputs: Mapping[str, Any], database: str
     ) -> Answer:
         operation = find_operation(known.document, name)
+        if is_of_the_past(operation):
+            raise NotCompiled("an operation of another time")
         variables = get_variable_values(
             self._schema, operation.variable_definitions or (), dict(inputs)
         )
