@@ -155,7 +155,7 @@ def _core(schema: _Schema) -> GraphQLSchema:
 
 def _schema(
     roots: dict[str | None, StrawberryField], written: Written, around: Sequence[Any]
-) -> strawberry.Schema:
+) -> _Schema:
     fields: dict[str, Any] = {}
     config = StrawberryConfig(scalar_map=scalar_map())
     for field in [

@@ -147,6 +147,7 @@ def test_a_known_document_never_goes_the_direct_way(archive, ask):
     answers = [told(ask(at=at(minute).isoformat())) for minute in (0, 10, 0)]
 
     known = api.documents.find(QUESTION)
+    assert known is not None
     direct = api.compiler.answer(known, "Q", {"at": at(0).isoformat()})
 
     assert answers == [("Ann", ["Xylem"]), ("Ann", ["Xylem", "Yarrow"]), ("Ann", ["Xylem"])]

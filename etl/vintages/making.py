@@ -111,8 +111,9 @@ def _new_database(file: Path) -> Iterator[BaseDatabaseWrapper]:
 
 
 def _create_tables(connection: BaseDatabaseWrapper) -> None:
+    made: list[type[models.Model]] = [*derived_models(), QuarantineEntry, HeldRow, RollupTable]
     with connection.schema_editor() as editor:
-        for model in (*derived_models(), QuarantineEntry, HeldRow, RollupTable):
+        for model in made:
             editor.create_model(model)
     with connection.cursor() as cursor:
         for rollup in rollups():
