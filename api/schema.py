@@ -27,7 +27,7 @@ from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
 from .limits import extensions, is_unexpected
-from .lineage import Header, Payload
+from .lineage import Header, Payload, RollupBuild
 from .operations import (
     FEED_NAMES,
     HIDDEN_COLUMNS,
@@ -48,7 +48,7 @@ _MODULE = "api.generated"
 _RESERVED = (
     FEED_NAMES
     | LOOKUP_NAMES
-    | {kind.__name__ for kind in (Header, Payload, Pagination)}
+    | {kind.__name__ for kind in (Header, Payload, Pagination, RollupBuild)}
     | {"Query", "Mutation", "Subscription", "Ordering"}
     | {"Int", "Float", "String", "Boolean", "ID"}
     | {"BigInt", "Decimal", "Date", "DateTime", "Time", "Base64", "UUID", "JSON"}
