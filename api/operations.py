@@ -8,7 +8,7 @@ from strawberry import UNSET
 from strawberry.types.field import StrawberryField
 
 from ingest import registry as extractors
-from ingest.models import FeedStatus, Run, Watermark
+from ingest.models import BackfillPartition, FeedStatus, Run, Watermark
 from ingest.receiving.receivers import all_receivers
 from raw_store import feeds as declared
 from reshape.models import HeldRow, QuarantineEntry, SourceState
@@ -22,6 +22,9 @@ from .types import TypeMaker
 OWN_MODELS: dict[Model, Names] = {
     Run: Names(type="Run", many="runs", one="run"),
     Watermark: Names(type="Watermark", many="watermarks", one="watermark"),
+    BackfillPartition: Names(
+        type="BackfillPartition", many="backfillPartitions", one="backfillPartition"
+    ),
     QuarantineEntry: Names(type="QuarantineEntry", many="quarantineEntries", one="quarantineEntry"),
     HeldRow: Names(type="HeldRow", many="heldRows", one="heldRow"),
     SourceState: Names(type="SourceState", many="sourceStates", one="sourceState"),

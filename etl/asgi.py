@@ -32,6 +32,8 @@ _django = get_asgi_application()
 # Django is set up from here on.
 from api.compiled.workers import close_workers, open_workers  # noqa: E402
 from api.direct import answered_directly  # noqa: E402
+from warehouse.errors import WarehouseError  # noqa: E402
+from warehouse.sql_pool.pool import close_pool  # noqa: E402
 
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
@@ -49,7 +51,11 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
         return
     rest = await answered_directly(scope, receive, send)
     if rest is not None:
-        await _django(scope, rest, send)  # type: ignore[arg-type]
+        try:
+            await _django(scope, rest, send)  # type: ignore[arg-type]
+        except WarehouseError as error:
+            # An answer that was begun and cannot be ended: whoever reads it sees it break off.
+            logger.warning("answer cut short path=%s reason=%s", scope.get("path"), error)
 
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
@@ -74,6 +80,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             if supervisor is not None:
                 await supervisor.stop()
             await asyncio.to_thread(close_workers)
+            await close_pool()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

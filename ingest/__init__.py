@@ -19,6 +19,7 @@ from .receiving.receivers import receiver
 from .redaction.rules import Secrets
 from .registry import extractor
 from .response import Response
+from .windows import Window
 
 __all__ = [
     "AddressRefused",
@@ -31,6 +32,7 @@ __all__ = [
     "Response",
     "Secrets",
     "StatusUnexpected",
+    "Window",
     "auth",
     "extractor",
     "pagination",

@@ -4,9 +4,11 @@ Whatever it does passes the transport, so nothing it receives escapes the archiv
 """
 
 import asyncio
+import copy
 import json as json_module
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -23,6 +25,7 @@ from .pagination.walk import walk
 from .redact import Redactor
 from .response import Response
 from .session import Session
+from .windows import Window, length, mark_of, moment, windows_after
 from .wire.errors import Refused, WireFailure
 from .wire.request import Params
 
@@ -69,6 +72,10 @@ class Client:
         self._watermarks = dict(watermarks)
         self._advance = advance
         self._auth = RunAuth(auth)
+        self._window: Window | None = None
+        self.has_asked_for_windows = False
+        self.response_count = 0
+        """Responses that requests of this client ended in."""
         self._session = Session(
             transport, defaults=_DEFAULTS, is_secret_header=redactor.is_secret_header
         )
@@ -156,6 +163,7 @@ class Client:
                 if turn and await turn.is_worth_another_try(response):
                     continue
                 if response.is_success or response.status_code in answers:
+                    self.response_count += 1
                     return response
                 if is_last or response.status_code not in RETRIED:
                     response.raise_for_status()
@@ -240,6 +248,54 @@ class Client:
     def _is_secret_header(self, name: str) -> bool:
         lowered = name.lower()
         return lowered in _CREDENTIALS or self._redactor.is_secret_header(lowered)
+
+    async def windows(
+        self,
+        *,
+        start: str | date | datetime,
+        step: str | timedelta | None = None,
+        lag: str | timedelta | None = None,
+        overlap: str | timedelta | None = None,
+        whole: bool = False,
+        partition: str = "",
+    ) -> AsyncIterator[Window]:
+        """The stretches of time to ask for: from the watermark, or `start`, to now less `lag`.
+
+        The watermark advances to the end of each window whose turn of the loop came to its end.
+        The first window reaches `overlap` back, for what is published late; windows are cut at
+        multiples of `step`, and with `whole` one that is not over yet is left for a later run.
+        Durations are `90s`, `10m`, `6h`, `1d`. In a backfill there is one window, the partition
+        that is fetched, and nothing advances.
+        """
+        self.has_asked_for_windows = True
+        if self._window is not None:
+            yield self._window
+            return
+        found = windows_after(
+            mark_of(self._watermarks.get(partition), partition),
+            datetime.now(UTC),
+            start=moment(start, "start"),
+            step=length(step, "step") or None,
+            lag=length(lag, "lag"),
+            overlap=length(overlap, "overlap"),
+            whole=whole,
+        )
+        for window in found:
+            yield window
+            self.advance(window.until.isoformat(), partition)
+
+    def within(self, window: Window) -> "Client":
+        """This client, with its session, for one partition of a backfill: it moves no watermark."""
+        inside = copy.copy(self)
+        inside._window = window
+        inside._watermarks = dict(self._watermarks)
+        inside._advance = lambda partition, value: None
+        inside.has_asked_for_windows, inside.response_count = False, 0
+        return inside
+
+    def scrub(self, text: str) -> str:
+        """A message without the secrets that this run met."""
+        return self._redactor.scrub(text)
 
     @property
     def watermark(self) -> Any:

@@ -54,6 +54,10 @@ class PagesInCircle(ExtractorFailed):
     """A listing in pages leads back to a page that was seen, or does not go on."""
 
 
+class BackfillInvalid(IngestError):
+    """A backfill that cannot be done, or of which a part could not."""
+
+
 class ShardInvalid(IngestError, ValueError):
     """`SHARD` is not written as index/count."""
 

@@ -35,6 +35,8 @@ class Run(models.Model):
     traceback = models.TextField(blank=True)
     resume_at = models.DateTimeField(null=True)
     """Not before this moment will the host answer again."""
+    is_backfill = models.BooleanField(default=False)
+    """Whether it fetches partitions of the past; the feed's status knows nothing of it then."""
     machine = models.CharField(max_length=200)
     pid = models.BigIntegerField()
 
@@ -78,16 +80,91 @@ class Watermark(models.Model):
         return f"{self.feed} {self.partition}: {self.value}"
 
 
+class PartitionState(models.TextChoices):
+    """Where a partition of a backfill stands."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class BackfillPartition(models.Model):
+    """A stretch of the past that a backfill fetches, or has fetched; see `ingest.partitions`."""
+
+    id = models.BigAutoField(primary_key=True)
+    feed = models.CharField(max_length=200)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    """The first moment that is no longer of it."""
+    state = models.CharField(max_length=20, choices=PartitionState, default=PartitionState.WAITING)
+    attempts = models.IntegerField(default=0)
+    run_id = models.UUIDField(null=True)
+    """The run that claimed it last."""
+    response_count = models.BigIntegerField(default=0)
+    """Responses that its extractor was given."""
+    ended_at = models.DateTimeField(null=True)
+    """When it was done, or failed, last."""
+    error = models.TextField(blank=True)
+    """Why it failed."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "since", "until"], name="one_partition")
+        ]
+        indexes = [models.Index(fields=["feed", "state", "since"])]
+
+    def __str__(self) -> str:
+        return f"{self.feed} {self.since:%Y-%m-%d %H:%M}: {self.state}"
+
+
 class HostState(models.Model):
-    """What a host asked for, kept so that a restart does not forget it."""
+    """How a host is to be asked, by every feed and process; see `ingest.politeness`."""
 
     host = models.CharField(primary_key=True, max_length=300)
     """With its port, where the address gives one."""
-    not_before = models.DateTimeField()
-    reason = models.CharField(max_length=200)
+    not_before = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200, blank=True)
+    """Why nothing was or is sent before that."""
+    rate = models.FloatField(null=True)
+    """Requests a second after the host complained; null when it did not."""
+    recovers_to = models.FloatField(null=True)
+    changed_at = models.DateTimeField(null=True)
+    """When `rate` was lowered or raised last."""
+    consecutive_failures = models.IntegerField(default=0)
+    quota_rate = models.FloatField(null=True)
+    """Learned from rate-limit headers, in force until `quota_until`."""
+    quota_until = models.DateTimeField(null=True)
+    crawl_delay = models.FloatField(null=True)
+    """Seconds between two requests, from robots.txt."""
+    declared = models.JSONField(default=dict)
+    """By feed: the rate and the concurrency its extractor declares."""
+    set_rate = models.FloatField(null=True)
+    set_concurrency = models.IntegerField(null=True)
+    """What an operator set, in place of what feeds declare."""
+    booked_until = models.DateTimeField(null=True)
+    """Time up to here belongs to processes that asked for it; see `ingest.politeness.store`."""
 
     def __str__(self) -> str:
-        return f"{self.host}: nothing before {self.not_before}"
+        return self.host
+
+
+class HostLease(models.Model):
+    """How many requests at a time one process may have under way at one host."""
+
+    pk = models.CompositePrimaryKey("host", "holder")
+    host = models.CharField(max_length=300)
+    holder = models.UUIDField()
+    machine = models.CharField(max_length=200)
+    pid = models.BigIntegerField()
+    slots = models.IntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["holder"])]
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.slots} of {self.machine} {self.pid}"
 
 
 class Event(models.TextChoices):

@@ -15,6 +15,7 @@ from raw_store.errors import UnknownFeed, closest_first
 from . import auth as auth_module
 from .auth import Auth
 from .errors import ExtractorInvalid
+from .politeness.limits import NOTHING_DECLARED, Declared
 from .redaction.rules import NO_RULES, Secrets
 from .wire.network import ORDINARY, Certificate, Network
 
@@ -45,6 +46,8 @@ class Extractor:
     """What is a secret here, beside what is one everywhere."""
     network: Network = ORDINARY
     """How its requests reach the network."""
+    declared: Declared = NOTHING_DECLARED
+    """How each host it asks is to be asked."""
     auth: tuple[Auth, ...] = ()
     """What its requests show, each to the addresses it is for."""
 
@@ -104,6 +107,8 @@ def extractor(
     http2: bool = False,
     connect_timeout: float | None = None,
     total_timeout: float | None = None,
+    rate: str | float | None = None,
+    concurrency: int | None = None,
     auth: Auth | Iterable[Auth] | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
@@ -121,6 +126,8 @@ def extractor(
     or `"environment"`. `verify` is False, or the authorities' file; `client_certificate` a file, or
     one of the certificate and one of its key. `timeout` are the seconds without a byte,
     `connect_timeout` those until a connection stands, `total_timeout` those of a whole fetch.
+    `rate` (`"5/s"`, `"100/m"`, `"1000/h"`) and `concurrency` are how each host it asks is asked at
+    most, by all feeds and processes together; where feeds differ the strictest counts.
     `auth` is one of `ingest.auth`, or several: what requests show, and to whom.
     """
     if every is not None and cron is not None:
@@ -162,6 +169,15 @@ def extractor(
     except ValueError as error:
         raise ExtractorInvalid(f"Feed {name}: {error}") from None
 
+    try:
+        declared = Declared(
+            rate=None if rate is None else parse_rate(rate), concurrency=concurrency
+        )
+    except ValueError as error:
+        raise ExtractorInvalid(f"Feed {name}: rate={error}") from None
+    if concurrency is not None and concurrency < 1:
+        raise ExtractorInvalid(f"Feed {name}: concurrency= is 1 or more; got {concurrency}.")
+
     def register(function: ExtractorFunction) -> ExtractorFunction:
         if not inspect.iscoroutinefunction(function):
             raise ExtractorInvalid(
@@ -193,6 +209,7 @@ def extractor(
             max_body=max_body,
             secrets=_with_those_of(auths, secrets),
             network=network,
+            declared=declared,
             auth=auths,
         )
         return function
@@ -233,6 +250,24 @@ def parse_interval(text: str) -> timedelta:
             "for example 30s, 5m, 2h or 1d."
         )
     return timedelta(seconds=seconds)
+
+
+def parse_rate(told: str | float) -> float:
+    """`5/s`, `100/m`, `1000/h` or `5000/d` as requests a second; a number is one already.
+
+    Raises `ValueError` saying what is allowed.
+    """
+    if isinstance(told, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smhd])\s*", told)
+        rate = float(match[1]) / _UNITS[match[2]] if match else 0.0
+    else:
+        rate = float(told)
+    if not 0 < rate < float("inf"):
+        raise ValueError(
+            f"{told!r} is not a rate; write how many requests and in what time, for example "
+            "5/s, 100/m or 1000/h."
+        )
+    return rate
 
 
 def _of_source(source: str) -> list[Extractor]:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,8 @@ from .display import is_failure
 from .errors import HostUnavailable, IngestError
 from .models import FeedStatus, Outcome, Run, Watermark
 from .notices.outbox import note
-from .pace import Patience, shared_paces
+from .pace import Patience
+from .politeness.paces import shared_paces
 from .redact import Redactor
 from .transport import ArchivingTransport
 from .uncancelled import uncancelled
@@ -41,6 +42,7 @@ from .wire.through_httpx import HttpxWire
 logger = logging.getLogger(__name__)
 
 OnArchived = Callable[[Payload], None]
+RunWork = Callable[[Client, "Ledger"], Awaitable[None]]
 
 _HEARTBEAT = 15.0
 _DEAD_AFTER = timedelta(minutes=2)
@@ -49,7 +51,7 @@ _running_here: set[UUID] = set()
 
 
 @dataclass(slots=True, kw_only=True)
-class _Ledger:
+class Ledger:
     """What a run did so far, on its way into the transactions that acknowledge it."""
 
     run: Run
@@ -58,6 +60,7 @@ class _Ledger:
     received_bytes: int = 0
     failure_count: int = 0
     watermarks: dict[str, Any] = field(default_factory=dict)
+    _acts: list[Callable[[], None]] = field(default_factory=list)
     _recorded: int = 0
 
     def archived(self, payload: Payload) -> None:
@@ -69,22 +72,29 @@ class _Ledger:
     def advance(self, partition: str, value: Any) -> None:
         self.watermarks[partition] = value
 
+    def at_next_seal(self, act: Callable[[], None]) -> None:
+        """Do something in the transaction that acknowledges all that was archived up to now."""
+        self._acts.append(act)
+
     def at_seal(self) -> Callable[[], None] | None:
         """The work for the transaction that acknowledges the rows pending now, and no others."""
         count = self.writer.count + self.writer.pending
         watermarks, self.watermarks = self.watermarks, {}
-        if count == self._recorded and not watermarks:
+        acts, self._acts = self._acts, []
+        if count == self._recorded and not watermarks and not acts:
             return None
         self._recorded = count
         values: dict[str, Any] = {"payload_count": count, "received_bytes": self.received_bytes}
         values |= {"failure_count": self.failure_count, "heartbeat_at": datetime.now(UTC)}
-        return functools.partial(_record_progress, self.run, values, watermarks)
+        return functools.partial(_record_progress, self.run, values, watermarks, acts)
 
 
 async def run_feed(
     name: str,
     archive: Archive,
     *,
+    work: RunWork | None = None,
+    is_backfill: bool = False,
     progress: OnArchived | None = None,
     patience: Patience | None = None,
     inner: httpx.AsyncBaseTransport | None = None,
@@ -94,16 +104,17 @@ async def run_feed(
     The outcome is in the run that is returned: an extractor's failure is recorded there, not
     raised. A cancelled run is sealed, recorded as interrupted, and the cancellation raised.
     Where the database refuses to record that the run begins, its error is raised.
-    `progress` is called with each archived payload. `inner` replaces the network.
+    `progress` is called with each archived payload. `inner` replaces the network. `work` is done in
+    place of the extractor; a backfill's run leaves the feed's status as it is.
     """
     extractor = registry.get(name)
     await sync_to_async(mark_interrupted)(name)
-    run = _new_run(name)
+    run = _new_run(name, is_backfill=is_backfill)
     redactor = Redactor(settings.SECRET_KEY, extractor.secrets)
     try:
         await uncancelled(sync_to_async(_begin)(run))
         async with _heartbeat(run), archive.writer(name, run.id) as writer:
-            ledger = _Ledger(run=run, writer=writer, progress=progress)
+            ledger = Ledger(run=run, writer=writer, progress=progress)
             writer.on_seal = ledger.at_seal
             transport = ArchivingTransport(
                 HttpxWire(inner) if inner else wire_of(extractor.network),
@@ -124,7 +135,7 @@ async def run_feed(
                 advance=ledger.advance,
                 auth=extractor.auth,
             ) as client:
-                await extractor.function(client)
+                await (work(client, ledger) if work else extractor.function(client))
             await writer.seal(complete=True, in_transaction=lambda: _end(run, Outcome.COMPLETE))
     except asyncio.CancelledError:
         await uncancelled(sync_to_async(_end)(run, Outcome.INTERRUPTED))
@@ -182,10 +193,17 @@ def mark_interrupted(feed: str | None = None) -> int:
     return len(found)
 
 
-def _new_run(feed: str) -> Run:
+def _new_run(feed: str, *, is_backfill: bool = False) -> Run:
     now = datetime.now(UTC)
     machine, pid = socket.gethostname(), os.getpid()
-    return Run(feed=feed, started_at=now, heartbeat_at=now, machine=machine, pid=pid)
+    return Run(
+        feed=feed,
+        started_at=now,
+        heartbeat_at=now,
+        machine=machine,
+        pid=pid,
+        is_backfill=is_backfill,
+    )
 
 
 def _begin(run: Run) -> None:
@@ -193,7 +211,8 @@ def _begin(run: Run) -> None:
     try:
         with transaction.atomic():
             run.save(force_insert=True)
-            FeedStatus.objects.update_or_create(feed=run.feed, defaults={"last_run": run})
+            if not run.is_backfill:
+                FeedStatus.objects.update_or_create(feed=run.feed, defaults={"last_run": run})
     except AnyDatabaseError:
         _running_here.discard(run.id)
         raise
@@ -224,7 +243,7 @@ def _end(
             resume_at=_resume_at(error),
         )
         status = FeedStatus.objects.filter(feed=run.feed)
-        if not changed:
+        if not changed or run.is_backfill:
             return
         failures = status.values_list("consecutive_failures", flat=True).first() or 0
         note(run, outcome, failures, now)
@@ -261,7 +280,14 @@ def _resume_at(error: BaseException | None) -> datetime | None:
     return error.until if isinstance(error, HostUnavailable) else None
 
 
-def _record_progress(run: Run, values: dict[str, Any], watermarks: dict[str, Any]) -> None:
+def _record_progress(
+    run: Run,
+    values: dict[str, Any],
+    watermarks: dict[str, Any],
+    acts: Iterable[Callable[[], None]] = (),
+) -> None:
+    for act in acts:
+        act()
     Run.objects.filter(pk=run.pk).update(**values)
     Watermark.objects.bulk_create(
         [

@@ -1,8 +1,6 @@
 """`manage.py extract [FEED…|SOURCE…]`: run extractors now, then replay what they touched."""
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from etl.interrupting import run_until_stopped
 from etl.on_change import refresh_unasked
 from etl.telling import counts, many, notices
 from ingest import registry
@@ -184,32 +183,7 @@ class Command(BaseCommand):
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run async work; Ctrl-C and SIGTERM end it cleanly, what was fetched is sealed."""
-    stopped_by: list[signal.Signals] = []
-
-    async def until_stopped() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def stop(number: signal.Signals) -> None:
-            stopped_by.append(number)
-            task.cancel()
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread may; elsewhere the caller stops the work its own way.
-            with contextlib.suppress(ValueError, RuntimeError):
-                loop.add_signal_handler(number, stop, number)
-        await work
-
-    try:
-        asyncio.run(until_stopped())
-    except asyncio.CancelledError:
-        number = stopped_by[0] if stopped_by else signal.SIGINT
-        raise CommandError(
-            "Interrupted. What was fetched is archived; the runs are marked interrupted.",
-            returncode=128 + number,
-        ) from None
+    run_until_stopped(work, "What was fetched is archived; the runs are marked interrupted.")
 
 
 def _moment(value: datetime | None) -> str:
