@@ -11,8 +11,9 @@ from graphql import GraphQLError, GraphQLSchema, get_variable_values
 
 from ..catalog import Catalog
 from ..errors import NotCompiled
+from . import connections
 from .documents import Known
-from .plan import Plan, Planner
+from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
 from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
@@ -35,7 +36,7 @@ class Compiler:
 
     def __init__(self, catalog: Catalog, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._planner = Planner(catalog, schema)
+        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS)
 
     def answer(
         self,

@@ -17,6 +17,8 @@ HEAD, DATA, END, ERROR, READY = b"H", b"D", b"Z", b"E", b"R"
 PREFIX = struct.Struct(">cI")
 # Neither side ever holds more than this of an answer's text.
 LARGEST_FRAME = 256 * 1024
+# Whatever else the machine has to do comes first.
+NICENESS = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

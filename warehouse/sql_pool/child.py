@@ -31,11 +31,10 @@ from warehouse.errors import (
 )
 from warehouse.walls import open_walled, readable, without_end
 
-from .asked import DATA, END, ERROR, HEAD, READY, Asked, Frames, Place, questions, unpack
+from .asked import DATA, END, ERROR, HEAD, NICENESS, READY, Asked, Frames, Place, questions, unpack
 from .catalogue import refuse_outside
 from .formats import BATCH_ROWS, Column, make_writer, unique
 
-NICENESS = 10
 SPILL_SIZE = "2GB"
 # What Python, Arrow and the libraries need besides DuckDB's own memory.
 _MEMORY_BESIDE_MB = 512
@@ -71,7 +70,7 @@ def main() -> None:
 
 def _withdraw(memory_mb: int) -> None:
     """Take as little of the machine as can be."""
-    os.nice(NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     limit = (memory_mb + _MEMORY_BESIDE_MB) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -33,7 +33,7 @@ from warehouse.errors import (
 from warehouse.publish import current_build
 from warehouse.reader import readable_folders
 
-from .asked import DATA, END, HEAD, LARGEST_FRAME, PREFIX, READY, Asked, Place, pack
+from .asked import DATA, END, HEAD, LARGEST_FRAME, NICENESS, PREFIX, READY, Asked, Place, pack
 
 # A statement is interrupted at its deadline, and its process killed so much later.
 GRACE_S = 0.5
@@ -285,6 +285,7 @@ class _Process:
         """Start one; returns when it is ready. Raises `QueryFailed` where it does not start."""
         spill = _spill_root() / f"sql-{os.getpid()}-{secrets.token_hex(4)}"
         process = await asyncio.create_subprocess_exec(
+            *_at_low_priority(),
             sys.executable,
             "-m",
             "warehouse.sql_pool.child",
@@ -353,7 +354,8 @@ class _Process:
             while await self._process.stdout.read(LARGEST_FRAME):
                 pass
         await self._process.wait()
-        shutil.rmtree(self.spill, ignore_errors=True)
+        # Gigabytes may lie there: removing them takes its time.
+        await asyncio.to_thread(shutil.rmtree, self.spill, ignore_errors=True)
 
 
 _burials: set[asyncio.Future[None]] = set()
@@ -373,6 +375,12 @@ async def close_pool() -> None:
     pool = _pools.pop(asyncio.get_running_loop(), None)
     if pool is not None:
         await pool.close()
+
+
+def _at_low_priority() -> list[str]:
+    """What a command begins with, so that even starting up is done at low priority."""
+    nice = shutil.which("nice")
+    return [nice, "-n", str(NICENESS)] if nice else []
 
 
 def _spill_root() -> Path:
