@@ -94,7 +94,7 @@ class TypeMaker:
             )
         if entity.is_rollup and "build" not in {field.graphql_name for field in made}:
             made.append(
-                self._field(
+                self.field(
                     "build",
                     RollupBuild,
                     resolve_build,
