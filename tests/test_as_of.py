@@ -89,6 +89,21 @@ def test_a_past_answer_names_the_payload_of_then(archive, ask):
     )
 
 
+def test_pages_by_cursor_are_of_the_moment_too(archive, ask):
+    answer = ask(
+        f"""query @asOf(at: "{at(12).isoformat()}") {{
+          booksConnection(first: 1) {{
+            totalCount count(mode: ESTIMATE) {{ value }} edges {{ node {{ title }} }} }}
+        }}"""
+    )
+
+    assert answer["data"]["booksConnection"] == {
+        "totalCount": 2,
+        "count": {"value": 2},
+        "edges": [{"node": {"title": "Xylem"}}],
+    }
+
+
 def test_moments_between_two_fetches_share_a_vintage(archive):
     found = {find_vintage(at(minute)) for minute in (10, 11, 19.9)}
 

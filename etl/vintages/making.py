@@ -26,7 +26,7 @@ from reshape.columns import columns_of
 from reshape.difference import Comparison, is_shared
 from reshape.history import write_history
 from reshape.kept_history import table_of
-from reshape.models import Derived, HeldRow, QuarantineEntry, derived_models
+from reshape.models import Derived, HeldRow, ModelState, QuarantineEntry, derived_models
 from reshape.neighbours import in_order, targets_elsewhere
 from reshape.replay import Derivation, derive, discard
 from reshape.sql import duck, quoted
@@ -111,7 +111,14 @@ def _new_database(file: Path) -> Iterator[BaseDatabaseWrapper]:
 
 
 def _create_tables(connection: BaseDatabaseWrapper) -> None:
-    made: list[type[models.Model]] = [*derived_models(), QuarantineEntry, HeldRow, RollupTable]
+    made: list[type[models.Model]] = [
+        *derived_models(),
+        QuarantineEntry,
+        HeldRow,
+        RollupTable,
+        # Without a row for a table, its rows are counted.
+        ModelState,
+    ]
     with connection.schema_editor() as editor:
         for model in made:
             editor.create_model(model)
