@@ -55,6 +55,8 @@ ANONYMOUS_READ = os.environ.get("ANONYMOUS_READ", "loopback")
 
 # The scheduler runs inside the server (etl.asgi) unless switched off.
 SCHEDULER = _flag("SCHEDULER", True)
+# Seconds for which a scheduler that is told to stop lets its runs come to their end.
+DRAIN_SECONDS = float(os.environ.get("DRAIN_SECONDS", "5"))
 # Which share of the hosts this process extracts, as "1/4"; empty means all of them.
 SHARD = os.environ.get("SHARD", "")
 # Addresses beyond the public internet that every feed may ask: 10.0.0.0/8,intranet.example.
