@@ -89,6 +89,7 @@ class Catalog:
 
     def __init__(self, entities: Iterable[Entity]) -> None:
         self._entities = {entity.model: entity for entity in entities}
+        self._related: dict[Model, tuple[Entity, ...]] = {}
 
     def __iter__(self) -> Iterator[Entity]:
         return iter(self._entities.values())
@@ -98,6 +99,19 @@ class Catalog:
 
     def __contains__(self, model: object) -> bool:
         return model in self._entities
+
+    def related_to(self, entity: Entity) -> tuple[Entity, ...]:
+        """An entity and whatever its relations lead to, over any number of them."""
+        found = self._related.get(entity.model)
+        if found is None:
+            seen, waiting = {entity.model: entity}, [entity]
+            while waiting:
+                for relation in waiting.pop().relations:
+                    if relation.target not in seen:
+                        seen[relation.target] = self[relation.target]
+                        waiting.append(self[relation.target])
+            found = self._related[entity.model] = tuple(seen.values())
+        return found
 
 
 def make_catalog(

@@ -19,5 +19,13 @@ class RequestRefused(ApiError, GraphQLError):
     """A question the API understands and will not answer: its message goes to the client."""
 
 
+class QuestionTooLarge(RequestRefused):
+    """A request whose body is larger than any question is."""
+
+
+class TimeExceeded(RequestRefused):
+    """An operation that was not answered in time, and was stopped."""
+
+
 class NotCompiled(ApiError):
     """An operation that the compiled path leaves to the ordinary executor; the message says why."""

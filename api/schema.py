@@ -20,6 +20,7 @@ from strawberry.types.field import StrawberryField
 from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
+from .access.visibility import Visibility
 from .as_of import AsOf, make_directive
 from .catalog import Catalog, make_catalog
 from .compiled.answers import Compiler
@@ -30,6 +31,7 @@ from .connections.types import PageInfo, connection_root, connection_type
 from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
+from .learning import Learner
 from .limits import extensions, is_unexpected
 from .lineage import Header, Payload, RollupBuild
 from .operations import (
@@ -69,8 +71,9 @@ class Api:
     schema: strawberry.Schema
     catalog: Catalog
     documents: Documents
-    """Those that were asked and are valid."""
+    """Those that were asked."""
     compiler: Compiler
+    visibility: Visibility
 
 
 class _Schema(strawberry.Schema):
@@ -146,15 +149,23 @@ def make_api() -> Api:
     by_cursor = ConnectionResolvers(resolvers)
     for entity in catalog:
         roots[entity.names.connection] = connection_root(maker, entity, by_cursor)
-    documents, compilers, cores = Documents(), list[Compiler](), list[GraphQLSchema]()
+    learner, compilers, cores = Learner(catalog), list[Compiler](), list[GraphQLSchema]()
+    documents = Documents(learner.study)
     shown = frozenset(entity.names.type for entity in catalog if entity.source)
     around = extensions(
-        written, documents, lambda: compilers[0], lambda: AsOf(lambda: cores[0], shown)
+        written, catalog, documents, lambda: compilers[0], lambda: AsOf(lambda: cores[0], shown)
     )
     schema = _schema(roots, written, around)
+    learner.teach(schema._schema)
     cores.append(_core(schema))
     compilers.append(Compiler(catalog, cores[0]))
-    return Api(schema=schema, catalog=catalog, documents=documents, compiler=compilers[0])
+    return Api(
+        schema=schema,
+        catalog=catalog,
+        documents=documents,
+        compiler=compilers[0],
+        visibility=Visibility(catalog),
+    )
 
 
 def _core(schema: _Schema) -> GraphQLSchema:

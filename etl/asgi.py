@@ -31,9 +31,11 @@ _django = get_asgi_application()
 
 # Django is set up from here on.
 from api.compiled.workers import close_workers, open_workers  # noqa: E402
-from api.direct import answered_directly  # noqa: E402
+from api.serving.door import Door  # noqa: E402
 from warehouse.errors import WarehouseError  # noqa: E402
 from warehouse.sql_pool.pool import close_pool  # noqa: E402
+
+_door = Door(_django)
 
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
@@ -49,13 +51,11 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
     if scope["type"] == "http" and scope["path"].startswith("/ingest/"):
         await _received_here()(scope, receive, send)
         return
-    rest = await answered_directly(scope, receive, send)
-    if rest is not None:
-        try:
-            await _django(scope, rest, send)  # type: ignore[arg-type]
-        except WarehouseError as error:
-            # An answer that was begun and cannot be ended: whoever reads it sees it break off.
-            logger.warning("answer cut short path=%s reason=%s", scope.get("path"), error)
+    try:
+        await _door(scope, receive, send)
+    except WarehouseError as error:
+        # An answer that was begun and cannot be ended: whoever reads it sees it break off.
+        logger.warning("answer cut short path=%s reason=%s", scope.get("path"), error)
 
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
@@ -79,6 +79,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
                 await _receiving.close()
             if supervisor is not None:
                 await supervisor.stop()
+            _door.close()
             await asyncio.to_thread(close_workers)
             await close_pool()
             await send({"type": "lifespan.shutdown.complete"})

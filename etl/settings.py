@@ -53,6 +53,15 @@ SOURCE_APPS = [
 # Who is answered without a token: loopback (this machine alone), everyone, nobody.
 ANONYMOUS_READ = os.environ.get("ANONYMOUS_READ", "loopback")
 
+# How long a GraphQL operation may take, in seconds, and how many rows its lists may hold when full.
+GRAPHQL_TIME_LIMIT = float(os.environ.get("GRAPHQL_TIME_LIMIT", "10"))
+GRAPHQL_MAX_COST = int(os.environ.get("GRAPHQL_MAX_COST", "1000000000"))
+# A folder of trusted documents, *.graphql, and whether only those are answered.
+GRAPHQL_DOCUMENTS = os.environ.get("GRAPHQL_DOCUMENTS", "")
+GRAPHQL_PERSISTED_ONLY = _flag("GRAPHQL_PERSISTED_ONLY", False)
+# Whether the schema may be asked about; holders of admin always may.
+GRAPHQL_INTROSPECTION = _flag("GRAPHQL_INTROSPECTION", True)
+
 # The scheduler runs inside the server (etl.asgi) unless switched off.
 SCHEDULER = _flag("SCHEDULER", True)
 # Seconds for which a scheduler that is told to stop lets its runs come to their end.

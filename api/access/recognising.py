@@ -147,4 +147,5 @@ def _proves_its_page(scope: Scope, headers: dict[bytes, bytes]) -> bool:
 
 def _is_trusted(origin: str, headers: dict[bytes, bytes]) -> bool:
     host = headers.get(b"host", b"").decode("latin-1")
-    return urlsplit(origin).netloc == host or origin in settings.CSRF_TRUSTED_ORIGINS
+    netloc = urlsplit(origin).netloc
+    return (bool(netloc) and netloc == host) or origin in settings.CSRF_TRUSTED_ORIGINS

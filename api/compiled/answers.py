@@ -10,7 +10,8 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from graphql import GraphQLError, GraphQLSchema, get_variable_values
 
 from ..catalog import Catalog
-from ..errors import NotCompiled
+from ..deadlines import Deadline
+from ..errors import NotCompiled, TimeExceeded
 from . import connections
 from .documents import Known
 from .plan import ROOTS, Plan, Planner
@@ -45,13 +46,17 @@ class Compiler:
         inputs: Mapping[str, Any],
         *,
         database: str = DEFAULT_DB_ALIAS,
+        deadline: Deadline | None = None,
     ) -> Answer:
         """Answer the operation with this name in a valid document, from one state of a database.
 
-        Whatever goes wrong is the ordinary executor's to tell: it meets the same.
+        Whatever goes wrong is the ordinary executor's to tell: it meets the same. Only that
+        the `deadline` has passed is raised, as `TimeExceeded`.
         """
         try:
-            return self._answer(known, name, inputs, database)
+            return self._answer(known, name, inputs, database, deadline or Deadline())
+        except TimeExceeded:
+            raise
         except NotCompiled as reason:
             return Answer(reason=f"Not compiled: {reason}.")
         except GraphQLError as error:
@@ -63,7 +68,12 @@ class Compiler:
             return Answer(reason=f"Failed: {type(error).__name__}.")
 
     def _answer(
-        self, known: Known, name: str | None, inputs: Mapping[str, Any], database: str
+        self,
+        known: Known,
+        name: str | None,
+        inputs: Mapping[str, Any],
+        database: str,
+        deadline: Deadline,
     ) -> Answer:
         operation = find_operation(known.document, name)
         if is_of_the_past(operation):
@@ -78,7 +88,7 @@ class Compiler:
         }
         plan = self._plan(known, name, switches)
         with snapshot(database, is_one_statement=plan.is_one_statement) as state:
-            reader = Reader(state=state, variables=variables)
+            reader = Reader(state=state, variables=variables, deadline=deadline)
             found = plan.answer(reader)
         try:
             data = orjson.dumps(found, option=OPTIONS)

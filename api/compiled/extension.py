@@ -7,7 +7,7 @@ result's data is JSON already: only a caller that encodes with orjson is given i
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -17,8 +17,11 @@ from strawberry.django.context import StrawberryDjangoContext
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionResult
 
+from ..access.callers import Caller
+from ..deadlines import Deadline
+from ..errors import TimeExceeded
 from .answers import Answer, Compiler
-from .documents import Documents, known_of
+from .documents import Documents, Known
 from .reading import Ran
 from .workers import in_worker
 
@@ -29,6 +32,9 @@ class Asking(StrawberryDjangoContext):
 
     tells_plan: bool = False
     """Whether the answer is to tell how it was made."""
+    caller: Caller | None = None
+    """Who asks; null for the program itself."""
+    deadline: Deadline = field(default_factory=Deadline)
 
 
 class CompiledPath(SchemaExtension):
@@ -44,44 +50,53 @@ class CompiledPath(SchemaExtension):
         if not isinstance(asking, Asking):
             yield
             return
-        answer = await self._answer()
+        try:
+            answer = await self._answer(asking.deadline)
+        except TimeExceeded as error:
+            self.execution_context.result = ExecutionResult(data=None, errors=[error])
+            yield
+            return
         if answer.data is not None:
             data: Any = orjson.Fragment(answer.data)
             self.execution_context.result = ExecutionResult(data=data, errors=None)
             if asking.tells_plan:
-                self._told = _plan("compiled", None, answer.ran)
+                self._told = self._plan("compiled", None, answer.ran)
             yield
-        elif asking.tells_plan:
-            ran: list[Ran] = []
-            async with _watched(ran):
-                yield
-            self._told = _plan("ordinary", answer.reason, ran)
-        else:
+            return
+        ran: list[Ran] = []
+        async with _watched(ran, asking.deadline):
             yield
+        if asking.tells_plan:
+            self._told = self._plan("ordinary", answer.reason, ran)
 
     def get_results(self) -> dict[str, Any]:
         """What the answer's `extensions` hold."""
         return self._told
 
-    async def _answer(self) -> Answer:
+    async def _answer(self, deadline: Deadline) -> Answer:
         context = self.execution_context
-        document = context.graphql_document
-        assert document is not None  # strawberry has parsed it before it executes
-        known = self._documents.find(context.query)
-        if known is None or known.document is not document:
-            known = known_of(document)
+        known = self._documents.learn(context.query or "")
+        assert isinstance(known, Known)  # what is not valid is not executed
         name, inputs = context.operation_name, context.variables or {}
         compiler = self._compiler()
-        return await in_worker(lambda: compiler.answer(known, name, inputs))
+        return await in_worker(lambda: compiler.answer(known, name, inputs, deadline=deadline))
+
+    def _plan(self, path: str, reason: str | None, ran: Any) -> dict[str, Any]:
+        context = self.execution_context
+        known = self._documents.learn(context.query or "")
+        assert isinstance(known, Known)
+        cost = known.reach.cost(context.operation_name or known.first_name, context.variables or {})
+        return {"cost": cost, **_told(path, reason, ran)}
 
 
 @asynccontextmanager
-async def _watched(ran: list[Ran]) -> AsyncIterator[None]:
-    """Note the statements that Django executes in the request's thread meanwhile."""
+async def _watched(ran: list[Ran], deadline: Deadline) -> AsyncIterator[None]:
+    """Note the statements that Django executes in the request's thread, and end them in time."""
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         begun = time.perf_counter()
-        found = execute(sql, params, many, context)
+        with deadline.over_statement(context["connection"]):
+            found = execute(sql, params, many, context)
         milliseconds = (time.perf_counter() - begun) * 1000
         count = context["cursor"].rowcount
         ran.append(Ran(sql=sql, row_count=count if count >= 0 else None, milliseconds=milliseconds))
@@ -94,7 +109,7 @@ async def _watched(ran: list[Ran]) -> AsyncIterator[None]:
         await sync_to_async(lambda: connection.execute_wrappers.remove(watch))()
 
 
-def _plan(path: str, reason: str | None, ran: Any) -> dict[str, Any]:
+def _told(path: str, reason: str | None, ran: Any) -> dict[str, Any]:
     return {
         "plan": {
             "path": path,

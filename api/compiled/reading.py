@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from graphql.execution.values import VariableValues
 
 from ..catalog import Model
+from ..deadlines import Deadline
 from ..errors import NotCompiled
 from ..lineage import Payload, read_payloads
 from ..operation import MAX_ROWS
@@ -39,6 +40,7 @@ class Reader:
 
     state: Snapshot
     variables: VariableValues
+    deadline: Deadline = field(default_factory=Deadline)
     rows_left: int = MAX_ROWS
     ran: list[Ran] = field(default_factory=list)
     _payloads: dict[tuple[Model, UUID], Payload | None] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Reader:
             return []
         sql, params = filled
         begun = time.perf_counter()
-        with self.connection.cursor() as cursor:
+        with self.connection.cursor() as cursor, self.deadline.over_statement(self.connection):
             self.state.execute(cursor, sql, params)
             found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
         milliseconds = (time.perf_counter() - begun) * 1000
@@ -82,6 +84,7 @@ class Reader:
 
     def spend(self, row_count: int) -> None:
         """Count rows of the answer, wherever they stand. The budget is the operation's."""
+        self.deadline.check()
         self.rows_left -= row_count
         if self.rows_left < 0:
             raise NotCompiled(f"an answer of more than {MAX_ROWS} rows")

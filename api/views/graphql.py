@@ -8,7 +8,6 @@ import json
 import logging
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -21,9 +20,12 @@ from django.views.decorators.csrf import csrf_exempt
 from strawberry.django.views import AsyncGraphQLView
 
 from ..access.middleware import caller_of_request
+from ..access.recognising import is_own_site
 from ..compiled.extension import Asking
+from ..deadlines import DEADLINE, Deadline
 from ..errors import SchemaError
 from ..schema import get_api
+from ..serving import ERRORS, THROUGH
 from .files import version
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,19 @@ _FIRST_QUESTION = """\
 class _View(AsyncGraphQLView[Any, Any]):
     async def get_context(self, request: HttpRequest, response: HttpResponse) -> Asking:
         tells_plan = request.headers.get("X-Plan", "") not in ("", "0")
-        return Asking(request=request, response=response, tells_plan=tells_plan)
+        scope: dict[str, Any] = getattr(request, "scope", {})
+        return Asking(
+            request=request,
+            response=response,
+            tells_plan=tells_plan,
+            caller=await caller_of_request(request),
+            deadline=scope.get(DEADLINE) or Deadline(),
+        )
+
+    async def process_result(self, request: HttpRequest, result: Any) -> Any:
+        if result.errors and hasattr(request, "scope"):
+            request.scope[ERRORS] = True
+        return await super().process_result(request, result)
 
     def encode_json(self, data: object) -> str | bytes:
         try:
@@ -79,17 +93,18 @@ class _View(AsyncGraphQLView[Any, Any]):
 @csrf_exempt
 async def graphql(request: HttpRequest) -> HttpResponseBase:
     """Answer a question, or show GraphiQL to a browser that asks none."""
-    if request.method == "POST" and not _is_own_site(request):
+    scope: dict[str, Any] = getattr(request, "scope", {"headers": []})
+    if not is_own_site(scope):
+        site = request.headers.get("Origin", "another site")
         return _refuse(
             403,
-            f"This question comes from a page of {request.headers['Origin']}. "
+            f"This question comes from a page of {site}. "
             "Name that site in CSRF_TRUSTED_ORIGINS to allow it.",
         )
     if request.method == "POST" and request.content_type != "application/json":
         return _refuse(415, "A question is posted as application/json.")
-    caller = await caller_of_request(request)
-    if caller.sources is not None:
-        return _refuse(403, f"The token {caller.name} is for single sources, which have no schema.")
+    if settings.GRAPHQL_PERSISTED_ONLY and request.method == "POST" and not scope.get(THROUGH):
+        return _refuse(403, "Only the documents that this server was given are answered here.")
     try:
         view = await sync_to_async(_view)()
     except SchemaError:
@@ -102,15 +117,6 @@ async def graphql(request: HttpRequest) -> HttpResponseBase:
 @cache
 def _view() -> Any:
     return _View.as_view(schema=get_api().schema, multipart_uploads_enabled=False)
-
-
-def _is_own_site(request: HttpRequest) -> bool:
-    origin = request.headers.get("Origin")
-    if origin is None:
-        # Not sent from a page: browsers name the origin of every POST.
-        return True
-    is_same = urlsplit(origin).netloc == request.get_host()
-    return is_same or origin in settings.CSRF_TRUSTED_ORIGINS
 
 
 def _refuse(status: int, message: str) -> JsonResponse:

@@ -3,6 +3,8 @@
 import logging
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 from graphql import get_introspection_query
 
 from tests.sample.models import Author
@@ -17,7 +19,7 @@ def test_an_operation_too_deep_is_refused(ask, db):
 def test_an_operation_of_too_many_aliases_is_refused(ask, db):
     question = "{" + " ".join(f"a{n}: authorsCount" for n in range(101)) + "}"
 
-    assert "101 aliases found" in ask(question, fails=True).errors[0]
+    assert "More than 100 aliases found" in ask(question, fails=True).errors[0]
 
 
 def test_a_document_of_too_many_tokens_is_refused(ask, db):
@@ -70,3 +72,65 @@ def test_a_mistake_of_the_client_is_told_and_not_logged(ask, library, caplog):
 
     assert "Cannot query field 'titles' on type 'Book'" in answer.errors[0]
     assert caplog.records == []
+
+
+def test_fields_that_are_repeated_without_end_are_refused_before_they_are_compared(ask, db):
+    question = "{ authors { " + "code " * 2_000 + "} }"
+
+    assert "repeats the same fields too often" in ask(question, fails=True).errors[0]
+
+
+def test_fragments_that_multiply_are_refused_before_they_are_spread(ask, db):
+    spread = "".join(
+        f"fragment F{n} on Author {{ a: pupils {{ ...F{n + 1} }} b: pupils {{ ...F{n + 1} }} }} "
+        for n in range(10)
+    )
+    question = f"{{ authors {{ ...F0 }} }} {spread} fragment F10 on Author {{ code }}"
+
+    assert "aliases found" in ask(question, fails=True).errors[0]
+
+
+def test_fragments_in_a_circle_are_refused(ask, db):
+    question = "{ authors { ...F } } fragment F on Author { pupils { ...F } }"
+
+    assert "exceeds maximum depth" in ask(question, fails=True).errors[0]
+
+
+def test_what_an_answer_could_hold_is_bounded(ask, db, settings):
+    settings.GRAPHQL_MAX_COST = 10_100
+
+    assert ask("{ authors { pupils { code } } }") == {"authors": []}
+    answer = ask("{ authors { pupils(pagination: {limit: 101}) { code } } }", fails=True)
+
+    assert "could hold 10200 rows" in answer.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "cost"),
+    [
+        ("{ authors { code } }", 100),
+        ("{ authors(pagination: {limit: 7}) { code } }", 7),
+        ("query ($n: Int!) { authors(pagination: {limit: $n}) { code } }", 5),
+        ("query ($p: Pagination) { authors(pagination: $p) { code } }", 3),
+        ('{ author(code: "a") { pupils { books { title } } } }', 1 + 100 + 10_000),
+        ("{ authors(pagination: {limit: 2}) { mentor { pupils { code } } } }", 2 + 2 + 200),
+        ("{ authorsCount }", 1),
+        ("{ a: authors { code } b: authors { code } }", 200),
+    ],
+)
+def test_the_cost_of_an_operation_is_told(db, question, cost):
+    response = async_to_sync(AsyncClient().post)(
+        "/graphql",
+        {"query": question, "variables": {"n": 5, "p": {"limit": 3}}},
+        content_type="application/json",
+        headers={"X-Plan": "1"},
+    )
+
+    assert response.json()["extensions"]["cost"] == cost
+
+
+def test_an_operation_that_takes_too_long_is_told(ask, library, settings):
+    settings.GRAPHQL_TIME_LIMIT = 0
+
+    for question in ("{ authors { code } }", "{ feeds { name } }"):
+        assert "longer than 0 seconds" in ask(question, fails=True).errors[0]

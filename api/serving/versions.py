@@ -1,0 +1,123 @@
+"""Versions of what the database holds, known without asking it for every request.
+
+A load notes in its own transaction which tables it changed. These notes are read again when
+the database says that something was committed: SQLite does, to a connection kept for that,
+in microseconds and without a statement that reads; PostgreSQL is asked a few times a second.
+
+A version is read before what it stands for. So an answer may be newer than its tag says,
+which costs one needless answer later, and never older.
+"""
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from django.db import connection
+from django.db.models import Count, Max
+
+from raw_store.models import Segment
+from reshape.difference import is_shared
+from reshape.models import ModelState, SourceState
+
+from ..catalog import Entity
+from ..compiled.workers import in_worker
+
+TRUSTED_SECONDS = 0.25
+"""How long what PostgreSQL said is gone by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the database held at one moment."""
+
+    sources: dict[str, int]
+    tables: dict[str, str]
+    archive: str
+
+    def of(self, entities: Iterable[Entity], *, with_archive: bool) -> str:
+        """A text that changes whenever the rows of one of these do."""
+        parts = {self._of(entity) for entity in entities}
+        if with_archive:
+            parts.add(f"archive {self.archive}")
+        return "\n".join(sorted(parts))
+
+    def _of(self, entity: Entity) -> str:
+        table = entity.model._meta.db_table
+        known = self.tables.get(table, "")
+        if entity.is_rollup or is_shared(entity.model):
+            # Other sources' loads may write them.
+            return f"{table} {known} {sorted(self.sources.items())}"
+        return f"{table} {known} {self.sources.get(entity.source or '', 0)}"
+
+
+class Watch:
+    """The versions of one database, as fresh as they need to be."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: tuple[Hashable, Versions] | None = None
+        self._sqlite: sqlite3.Connection | None = None
+
+    async def now(self) -> Versions:
+        """The versions at this moment, or a few before it: never later ones."""
+        mark = self._mark()
+        known = self._known
+        if known is not None and mark is not None and known[0] == mark:
+            return known[1]
+        found = await in_worker(_read)
+        self._known = (mark, found)
+        return found
+
+    def close(self) -> None:
+        """Forget everything, and close what was opened."""
+        with self._lock:
+            self._known = None
+            if self._sqlite is not None:
+                self._sqlite.close()
+                self._sqlite = None
+
+    def _mark(self) -> Hashable:
+        """What changes when something is committed; null where nothing says so."""
+        if connection.vendor != "sqlite":
+            return int(time.monotonic() / TRUSTED_SECONDS)
+        name = str(connection.settings_dict["NAME"])
+        # In memory, as in tests, there is no other connection to ask.
+        if not Path(name).is_file():
+            return None
+        with self._lock:
+            if self._sqlite is None:
+                self._sqlite = sqlite3.connect(
+                    f"{Path(name).resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
+                )
+            # Only says what has changed since this very connection was opened.
+            (number,) = self._sqlite.execute("PRAGMA data_version").fetchone()
+        return (id(self._sqlite), number)
+
+
+def _read() -> Versions:
+    archive = Segment.objects.aggregate(Count("pk"), Max("pk"))
+    return Versions(
+        sources=dict(SourceState.objects.values_list("source", "data_version")),
+        tables={
+            table: f"{path} {changed_at.isoformat()} {row_count}"
+            for table, path, changed_at, row_count in ModelState.objects.values_list(
+                "table", "copy_path", "changed_at", "row_count"
+            )
+        },
+        archive=" ".join(str(value) for value in archive.values()),
+    )
+
+
+@cache
+def code_version(sdl: str) -> str:
+    """What an answer depends on besides data: the schema and the code that answers."""
+    digest = hashlib.sha256(sdl.encode())
+    folder = Path(__file__).resolve().parent.parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
