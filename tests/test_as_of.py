@@ -10,6 +10,7 @@ from django.db import close_old_connections, connections
 from django.test import AsyncClient
 
 from api.compiled.answers import Compiler
+from api.compiled.documents import Known
 from api.schema import get_api
 from etl.vintages import clear_vintages, find_vintage, making, store
 from etl.walk import refresh
@@ -162,7 +163,7 @@ def test_a_known_document_never_goes_the_direct_way(archive, ask):
     answers = [told(ask(at=at(minute).isoformat())) for minute in (0, 10, 0)]
 
     known = api.documents.find(QUESTION)
-    assert known is not None
+    assert isinstance(known, Known)
     direct = api.compiler.answer(known, "Q", {"at": at(0).isoformat()})
 
     assert answers == [("Ann", ["Xylem"]), ("Ann", ["Xylem", "Yarrow"]), ("Ann", ["Xylem"])]
