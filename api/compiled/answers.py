@@ -16,7 +16,7 @@ from . import aggregates, connections
 from .documents import Known
 from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
-from .selection import find_operation
+from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
 from .values import OPTIONS
 
@@ -76,6 +76,8 @@ class Compiler:
         deadline: Deadline,
     ) -> Answer:
         operation = find_operation(known.document, name)
+        if is_of_the_past(operation):
+            raise NotCompiled("an operation of another time")
         variables = get_variable_values(
             self._schema, operation.variable_definitions or (), dict(inputs)
         )
