@@ -59,10 +59,12 @@ class Interruptible:
     stop: Callable[[], None]
     is_late: bool = False
     _over: threading.Event = field(default_factory=threading.Event)
+    _stopping: threading.Lock = field(default_factory=threading.Lock)
 
     def end(self) -> None:
         """It is over: nothing is to be stopped any more."""
-        self._over.set()
+        with self._stopping:
+            self._over.set()
 
     def expire(self) -> None:
         """Stop it because its time is over."""
@@ -72,7 +74,10 @@ class Interruptible:
     def halt(self) -> None:
         """Stop it; an interrupt that comes too early is lost, so it is repeated."""
         while not self._over.wait(0.02):
-            self.stop()
+            # What is over is closed at once, and then not to be touched.
+            with self._stopping:
+                if not self._over.is_set():
+                    self.stop()
 
 
 class _Task:
