@@ -8,7 +8,7 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from warehouse.statement import quoted
 
@@ -47,7 +47,8 @@ class Groups:
 
 def answer(catalog: Catalog, question: Question, alias: str) -> Groups:
     """Answer a question over the rows of a database. Raises `RequestRefused`."""
-    build = opened_build()
+    # The build is of now: another database is of another moment (`api.as_of`).
+    build = opened_build() if alias == DEFAULT_DB_ALIAS else None
     if build is not None:
         try:
             found = _by_rollup(catalog, question, alias, build)

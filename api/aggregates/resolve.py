@@ -7,7 +7,8 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
+from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Q
 from graphql.execution.values import VariableValues
 from strawberry import Info
@@ -170,10 +171,12 @@ class AggregateResolvers:
             shown = raw.schema.type_map[entity.names.groups_type]
             question = with_selected(question, Selection.of(raw), shown, raw.field_nodes, variables)
             operation = current()
+            alias = router.db_for_read(entity.model)
             work: Callable[[], Groups] = lambda: answer(  # noqa: E731
-                self._catalog, question, DEFAULT_DB_ALIAS
+                self._catalog, question, alias
             )
-            groups = await in_worker(work)
+            is_now = alias == DEFAULT_DB_ALIAS
+            groups = await (in_worker(work) if is_now else sync_to_async(work)())
             operation.spend(len(groups.rows))
             return Found(question=question, groups=groups, filters=asked.get("filters"))
 
