@@ -23,6 +23,7 @@ from ..schema import Api, made_api
 from . import THROUGH, lane
 from .answers import Send, is_held, of_error, send_not_modified, send_reply, tag_of
 from .behind import Application, Message, Receive, asked_again, by_django
+from .exports import asked_form, export
 from .questions import MAX_BODY, Question, Scope, headers_of, in_address, is_json, posted
 from .versions import Watch, code_version
 
@@ -83,6 +84,13 @@ class Door:
         tag, reply = "", None
         if is_kept and isinstance(learned, Known):
             tag = await self._tag(api, learned, question, caller)
+            if form := asked_form(headers):
+                tag = tag and tag_of(tag, form)
+                if is_held(tag, headers):
+                    await send_not_modified(tag, headers, send)
+                else:
+                    await export(api, learned, question, form, tag, headers, receive, send)
+                return
             if is_held(tag, headers):
                 await send_not_modified(tag, headers, send)
                 return
