@@ -29,9 +29,14 @@ Network.objects.create(code="nc", fetch_id=page.fetch_id)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(server_home):
     """A client of a server with two rows and the payload they come from."""
-    home = tmp_path_factory.mktemp("home")
+    home = server_home
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOTCELLAR_")}
     env = kept | {
         "ROOTCELLAR_HOME": str(home),
@@ -53,7 +58,6 @@ def server(tmp_path_factory):
                     break
                 assert process.poll() is None, (home / "log").read_text()
                 time.sleep(0.1)
-            client.home = home
             yield client
     finally:
         process.terminate()
@@ -86,12 +90,12 @@ def test_it_answers_many_at_once(server):
     assert [answer["data"]["network"]["code"] for answer in answers] == ["ci", "nc"] * 20
 
 
-def test_it_tells_who_asks_again_that_nothing_changed_until_a_load_says_so(server):
+def test_it_tells_who_asks_again_that_nothing_changed_until_a_load_says_so(server, server_home):
     question = {"query": "{ networks { code } }"}
     tag = server.post("/graphql", json=question).headers["ETag"]
 
     unchanged = server.post("/graphql", json=question, headers={"If-None-Match": tag})
-    with contextlib.closing(sqlite3.connect(server.home / "db.sqlite3")) as database, database:
+    with contextlib.closing(sqlite3.connect(server_home / "db.sqlite3")) as database, database:
         database.execute(
             "INSERT INTO reshape_sourcestate (source, data_version, fingerprints, replayed_at, "
             "inputs, limit_exceeded) VALUES ('quakes', 1, '{}', '2026-01-01', '', '')"
