@@ -12,7 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
+from graphql import (
+    DirectiveLocation,
+    GraphQLDirective,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    print_directive,
+)
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
@@ -69,7 +76,22 @@ class Api:
     visibility: Visibility
 
 
+_LIVE = GraphQLDirective(
+    "live",
+    [DirectiveLocation.QUERY],
+    description="Answered again whenever the answer has changed, as server-sent events.",
+)
+
+
 class _Schema(strawberry.Schema):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # A directive that strawberry knows costs it a call for every field of every answer.
+        self._schema.directives = (*self._schema.directives, _LIVE)
+
+    def as_str(self) -> str:
+        return f"{print_directive(_LIVE)}\n\n{super().as_str()}"
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
