@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 MAX_EXPORTS = 4
 """That are read at once in a process; further ones wait their turn."""
-_FIRST_ROWS, _ROWS = 500, 10_000
+_FIRST_ROWS, _ROWS = 500, 4_000
 _CHUNK = 256 * 1024
 _ALL = 2**62
 
