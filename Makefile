@@ -32,7 +32,7 @@ demo: $(BIN)/.run-stamp ## Watch the whole walk on a bundled source, offline, th
 	$(MANAGE) demo $(ARGS)
 
 test: $(BIN)/.dev-stamp ## Run the tests; ARGS="tests/raw_store -x" narrows them
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: export ROOTCELLAR_HOME := build/check
 check: $(BIN)/.dev-stamp ## Formatting, lint, types, layers, Django's checks, migrations, spelling

@@ -69,6 +69,13 @@ class RowByKey:
     entity: Entity
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedRows:
+    """An entity's rows by cursor: a root field."""
+
+    entity: Entity
+
+
 def note(meaning: object) -> dict[str, Any]:
     """A field's metadata, saying what it means."""
     return {_NOTE: meaning}

@@ -56,6 +56,19 @@ class Names:
         return f"{self.many}Count"
 
     @property
+    def connection(self) -> str:
+        """The field that gives its rows by cursor."""
+        return f"{self.many}Connection"
+
+    @property
+    def connection_type(self) -> str:
+        return f"{self.type}Connection"
+
+    @property
+    def edge_type(self) -> str:
+        return f"{self.type}Edge"
+
+    @property
     def filter(self) -> str:
         return f"{self.type}Filter"
 
@@ -66,6 +79,7 @@ class Names:
     def all(self) -> list[str]:
         """Every name this takes, in the one space that types and root fields share here."""
         found = [self.type, self.filter, self.order, self.many, self.count]
+        found += [self.connection, self.connection_type, self.edge_type]
         return [*found, self.one] if self.one else found
 
     def prefixed(self, source: str) -> "Names":

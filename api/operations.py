@@ -45,6 +45,9 @@ class Feed:
     next_run_at: dt.datetime | None = strawberry.field(
         description="Null when it runs by hand only, or the scheduler has not seen it yet."
     )
+    paused_at: dt.datetime | None = strawberry.field(
+        description="Since when an operator keeps it from running on its schedule."
+    )
     last_complete_at: dt.datetime | None
     consecutive_failures: int
     last_error: str = strawberry.field(description="Empty after a complete run.")
@@ -145,6 +148,7 @@ def _one(feed: declared.Feed, schedule: str, status: FeedStatus | None) -> Feed:
         current=feed.current,
         schedule=schedule,
         next_run_at=known.next_run_at,
+        paused_at=known.paused_at,
         last_complete_at=known.last_complete_at,
         consecutive_failures=known.consecutive_failures,
         last_error=known.last_error,

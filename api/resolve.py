@@ -41,14 +41,14 @@ class Resolvers:
     """
 
     def __init__(self, catalog: Catalog, replaced: frozenset[type[Model]]) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._replaced = replaced
 
     def many(self, entity: Entity) -> Resolver:
         """A page of an entity's rows."""
 
         async def resolve(info: Info, **asked: Any) -> list[Model]:
-            rows, operation = self._rows(entity, info), current()
+            rows, operation = self.rows(entity, info), current()
             condition, order, (offset, limit) = self._read(entity, asked)
 
             chosen = rows.filter(condition).order_by(*order)[offset : offset + limit]
@@ -63,7 +63,7 @@ class Resolvers:
         """How many rows of an entity a filter means."""
 
         async def resolve(**asked: Any) -> int:
-            rows = entity.model._base_manager.filter(self._where(entity, asked))
+            rows = self.chosen(entity, asked)
             return await sync_to_async(read)(entity, rows.count, 0)
 
         return resolve
@@ -72,7 +72,7 @@ class Resolvers:
         """The row with a key, or null."""
 
         async def resolve(info: Info, **key: Any) -> Model | None:
-            rows = self._rows(entity, info).filter(**key)[:1]
+            rows = self.rows(entity, info).filter(**key)[:1]
             found = await sync_to_async(lambda: list(rows))()
             current().spend(len(found))
             return found[0] if found else None
@@ -81,7 +81,7 @@ class Resolvers:
 
     def to_one(self, relation: Relation) -> Resolver:
         """The one row a relation leads to, or null."""
-        target = self._catalog[relation.target]
+        target = self.catalog[relation.target]
 
         def resolve(root: Any, info: Info) -> Awaitable[Model | None] | None:
             key = getattr(root, relation.own)
@@ -91,7 +91,7 @@ class Resolvers:
             operation.spend(1)
 
             def batch() -> Callable[[list[Any]], list[Model | None]]:
-                rows = self._rows(target, info, relation.back)
+                rows = self.rows(target, info, relation.back)
                 return lambda keys: _fetch_ones(rows, relation, keys)
 
             return operation.load(_place(info), key, batch)
@@ -100,7 +100,7 @@ class Resolvers:
 
     def to_many(self, relation: Relation) -> Resolver:
         """A page of the rows a relation leads to, from each of the parents."""
-        target = self._catalog[relation.target]
+        target = self.catalog[relation.target]
 
         async def resolve(root: Any, info: Info, **asked: Any) -> list[Model]:
             operation, key = current(), getattr(root, relation.own)
@@ -108,7 +108,7 @@ class Resolvers:
                 return []
 
             def batch() -> Callable[[list[Any]], list[list[Model]]]:
-                rows = self._rows(target, info)
+                rows = self.rows(target, info)
                 condition, order, page = self._read(target, asked)
                 rows = rows.filter(condition)
                 return lambda keys: _fetch_lists(rows, relation, order, page, keys, operation)
@@ -121,25 +121,30 @@ class Resolvers:
 
     def to_count(self, relation: Relation) -> Resolver:
         """How many rows a relation leads to, from each of the parents."""
-        target = self._catalog[relation.target]
+        target = self.catalog[relation.target]
 
         def resolve(root: Any, info: Info, **asked: Any) -> Awaitable[int]:
             def batch() -> Callable[[list[Any]], list[int]]:
-                rows = relation.target._base_manager.filter(self._where(target, asked))
+                rows = self.chosen(target, asked)
                 return lambda keys: _fetch_counts(rows, relation, keys)
 
             return current().load(_place(info), getattr(root, relation.own), batch)
 
         return resolve
 
-    def _where(self, entity: Entity, asked: dict[str, Any]) -> Q:
-        return where(entity, self._catalog, asked.get("filters"))
+    def chosen(self, entity: Entity, asked: dict[str, Any]) -> Rows:
+        """The rows that a filter means, to be counted."""
+        return entity.model._base_manager.filter(self.where(entity, asked))
+
+    def where(self, entity: Entity, asked: dict[str, Any]) -> Q:
+        """The condition that a field's filter means."""
+        return where(entity, self.catalog, asked.get("filters"))
 
     def _read(self, entity: Entity, asked: dict[str, Any]) -> tuple[Q, list[Any], tuple[int, int]]:
-        order = order_by(entity, self._catalog, asked.get("order"))
-        return self._where(entity, asked), order, bounds(asked.get("pagination"))
+        order = order_by(entity, self.catalog, asked.get("order"))
+        return self.where(entity, asked), order, bounds(asked.get("pagination"))
 
-    def _rows(self, entity: Entity, info: Info, *also: str) -> Rows:
+    def rows(self, entity: Entity, info: Info, *also: str) -> Rows:
         """All rows of an entity, with the columns that the selection needs."""
         rows = entity.model._base_manager.all()
         if entity.model in self._replaced:

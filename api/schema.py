@@ -31,6 +31,9 @@ from .access.visibility import Visibility
 from .catalog import Catalog, make_catalog
 from .compiled.answers import Compiler
 from .compiled.documents import Documents
+from .connections.counts import Count, CountMode
+from .connections.resolve import ConnectionResolvers
+from .connections.types import PageInfo, connection_root, connection_type
 from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
@@ -57,7 +60,7 @@ _MODULE = "api.generated"
 _RESERVED = (
     FEED_NAMES
     | LOOKUP_NAMES
-    | {kind.__name__ for kind in (Header, Payload, Pagination)}
+    | {kind.__name__ for kind in (Header, Payload, Pagination, PageInfo, Count, CountMode)}
     | {"Query", "Mutation", "Subscription", "Ordering"}
     | {"Int", "Float", "String", "Boolean", "ID"}
     | {"BigInt", "Decimal", "Date", "DateTime", "Time", "Base64", "UUID", "JSON"}
@@ -139,18 +142,23 @@ def make_api() -> Api:
     # Generated classes name each other; strawberry looks such names up in their module.
     sys.modules[_MODULE] = module
     namespace = module.__dict__
-    maker = TypeMaker(catalog, Resolvers(catalog, frozenset(written.types)), namespace)
+    resolvers = Resolvers(catalog, frozenset(written.types))
+    maker = TypeMaker(catalog, resolvers, namespace)
     for entity in catalog:
         namespace[entity.names.filter] = filter_class(entity, catalog, _MODULE)
         namespace[entity.names.order] = order_class(entity, catalog, _MODULE)
         own = written.types.get(entity.model)
         namespace[entity.names.type] = own or maker.generate(entity, _MODULE)
+        connection_type(maker, entity, _MODULE)
     for model, own in written.types.items():
         maker.complete(catalog[model], own)
     complete_feed(maker)
     namespace["Feed"] = Feed
     written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
+    by_cursor = ConnectionResolvers(resolvers)
+    for entity in catalog:
+        roots[entity.names.connection] = connection_root(maker, entity, by_cursor)
     learner, compilers = Learner(catalog), list[Compiler]()
     documents = Documents(learner.study)
     around = extensions(written, catalog, documents, lambda: compilers[0])

@@ -71,7 +71,7 @@ class TypeMaker:
     def fields(self, entity: Entity) -> list[StrawberryField]:
         """Every field of an entity's generated type."""
         made = [
-            self._field(
+            self.field(
                 column.name,
                 column.scalar | None if column.is_nullable else column.scalar,
                 description=column.description,
@@ -84,7 +84,7 @@ class TypeMaker:
             made += self.relation(relation)
         if entity.has_lineage:
             made.append(
-                self._field(
+                self.field(
                     "payload",
                     Payload | None,
                     resolve_payload,
@@ -98,19 +98,19 @@ class TypeMaker:
         """The fields of `Query` that lead to an entity: many, count, and one by key."""
         names = entity.names
         made = [
-            self._field(
+            self.field(
                 names.many,
                 f"list[{names.type}]",
                 self._resolvers.many(entity),
-                self._list_arguments(entity),
+                self.list_arguments(entity),
                 description=entity.description or None,
                 meaning=Rows(entity),
             ),
-            self._field(
+            self.field(
                 names.count,
                 int,
                 self._resolvers.count(entity),
-                self._list_arguments(entity)[:1],
+                self.list_arguments(entity)[:1],
                 description=f"How many {names.many} there are.",
                 meaning=RowCount(entity),
             ),
@@ -118,11 +118,11 @@ class TypeMaker:
         if names.one:
             keys = [entity.column(attname) for attname in entity.key]
             made.append(
-                self._field(
+                self.field(
                     names.one,
                     f"{names.type} | None",
                     self._resolvers.one(entity),
-                    [self._argument(key.attname, key.scalar, name=key.name) for key in keys],
+                    [self.argument(key.attname, key.scalar, name=key.name) for key in keys],
                     description=f"The one with this {' and '.join(key.name for key in keys)}.",
                     meaning=RowByKey(entity),
                 )
@@ -137,7 +137,7 @@ class TypeMaker:
             name = f"{target.names.type} | None" if relation.is_nullable else target.names.type
             resolver = self._resolvers.to_one(relation)
             return [
-                self._field(
+                self.field(
                     relation.name,
                     name,
                     resolver,
@@ -145,9 +145,9 @@ class TypeMaker:
                     meaning=LinkedRow(relation),
                 )
             ]
-        arguments = self._list_arguments(target)
+        arguments = self.list_arguments(target)
         return [
-            self._field(
+            self.field(
                 relation.name,
                 f"list[{target.names.type}]",
                 self._resolvers.to_many(relation),
@@ -155,7 +155,7 @@ class TypeMaker:
                 description=relation.description,
                 meaning=LinkedRows(relation),
             ),
-            self._field(
+            self.field(
                 f"{relation.name}Count",
                 int,
                 self._resolvers.to_count(relation),
@@ -164,18 +164,26 @@ class TypeMaker:
             ),
         ]
 
-    def _list_arguments(self, entity: Entity) -> list[StrawberryArgument]:
+    def offer(self, name: str, kind: type) -> None:
+        """Let fields name a type that is made outside this module."""
+        self._namespace[name] = kind
+
+    def list_arguments(self, entity: Entity) -> list[StrawberryArgument]:
+        """The arguments of a field that gives a list of an entity's rows."""
         return [
-            self._argument("filters", f"{entity.names.filter} | None"),
-            self._argument("order", f"list[{entity.names.order}] | None"),
-            self._argument("pagination", Pagination | None),
+            self.argument("filters", f"{entity.names.filter} | None"),
+            self.argument("order", f"list[{entity.names.order}] | None"),
+            self.argument("pagination", Pagination | None),
         ]
 
-    def _argument(self, python_name: str, kind: Any, name: str | None = None) -> StrawberryArgument:
+    def argument(
+        self, python_name: str, kind: Any, name: str | None = None, default: Any = UNSET
+    ) -> StrawberryArgument:
+        """An argument of a field; types may be named."""
         annotation = StrawberryAnnotation(kind, namespace=self._namespace)
-        return StrawberryArgument(python_name, name, annotation, default=UNSET)
+        return StrawberryArgument(python_name, name, annotation, default=default)
 
-    def _field(
+    def field(
         self,
         name: str,
         kind: Any,
@@ -186,6 +194,7 @@ class TypeMaker:
         python_name: str | None = None,
         meaning: object = None,
     ) -> StrawberryField:
+        """A field; its type may be named, and what it means is noted for the compiled path."""
         annotation = StrawberryAnnotation(kind, namespace=self._namespace)
         made = StrawberryField(
             python_name=python_name or f"field_{name}",

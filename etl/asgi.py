@@ -33,6 +33,8 @@ _django = get_asgi_application()
 # Django is set up from here on.
 from api.compiled.workers import close_workers, open_workers  # noqa: E402
 from api.serving.door import Door  # noqa: E402
+from warehouse.errors import WarehouseError  # noqa: E402
+from warehouse.sql_pool.pool import close_pool  # noqa: E402
 
 _door = Door(_django)
 
@@ -50,7 +52,11 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
     if scope["type"] == "http" and scope["path"].startswith("/ingest/"):
         await _received_here()(scope, receive, send)
         return
-    await _door(scope, receive, send)
+    try:
+        await _door(scope, receive, send)
+    except WarehouseError as error:
+        # An answer that was begun and cannot be ended: whoever reads it sees it break off.
+        logger.warning("answer cut short path=%s reason=%s", scope.get("path"), error)
 
 
 async def _lifespan(receive: "Receive", send: "Send") -> None:
@@ -77,6 +83,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
                 await supervisor.stop()
             _door.close()
             await asyncio.to_thread(close_workers)
+            await close_pool()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

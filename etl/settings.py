@@ -66,18 +66,28 @@ GRAPHQL_INTROSPECTION = _flag("GRAPHQL_INTROSPECTION", True)
 
 # The scheduler runs inside the server (etl.asgi) unless switched off.
 SCHEDULER = _flag("SCHEDULER", True)
+# Seconds for which a scheduler that is told to stop lets its runs come to their end.
+DRAIN_SECONDS = float(os.environ.get("DRAIN_SECONDS", "5"))
 # Which share of the hosts this process extracts, as "1/4"; empty means all of them.
 SHARD = os.environ.get("SHARD", "")
 # Addresses beyond the public internet that every feed may ask: 10.0.0.0/8,intranet.example.
 ALLOW_PRIVATE = _list("ALLOW_PRIVATE")
 # Processes that parse; 0 means one per core, fewer where memory is short.
 PARSE_WORKERS = int(os.environ.get("PARSE_WORKERS", "0"))
+# Seconds of computing that a transform may take over one payload; 0 sets no limit.
+TRANSFORM_TIME_LIMIT = float(os.environ.get("TRANSFORM_TIME_LIMIT", "60"))
 # A dask.distributed scheduler whose workers parse instead, as tcp://host:port.
 REPLAY_CLUSTER = os.environ.get("REPLAY_CLUSTER", "")
 # What follows when a transform's code changed: auto, ask or never; "auto,quakes=ask" per source.
 REPLAY_ON_CHANGE = os.environ.get("REPLAY_ON_CHANGE", "auto")
 # How long record files of earlier code are kept after their last use.
 RECORDS_GRACE = os.environ.get("RECORDS_GRACE", "7d")
+
+# SQL over HTTP: processes that answer (0: none), the most a statement may take and give.
+SQL_WORKERS = int(os.environ.get("SQL_WORKERS", "2"))
+SQL_TIMEOUT = float(os.environ.get("SQL_TIMEOUT", "60"))
+SQL_ROWS = int(os.environ.get("SQL_ROWS", "5000000"))
+SQL_MEMORY_MB = int(os.environ.get("SQL_MEMORY_MB", "512"))
 
 # Who is told when runs fail, recover or finish: channels separated by blanks (docs/notices.md).
 NOTICES = os.environ.get("NOTICES", "")

@@ -19,6 +19,7 @@ from raw_store.locks import exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
+from reshape.executors import refuse_within_import
 from reshape.kept_history import present_histories, renew_histories
 from reshape.limits import exceeded
 from reshape.load import Loaded, Part, load, settle
@@ -80,6 +81,7 @@ def refresh(
     was loaded, and every row stays as it was; and `AssertFailed`, which `status` shows until the
     source is loaded again.
     """
+    refuse_within_import()
     with exclusive("load"):
         archive = (archive or Archive()).pinned()
         derivation = derive(

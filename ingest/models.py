@@ -56,6 +56,8 @@ class FeedStatus(models.Model):
     feed = models.CharField(primary_key=True, max_length=200)
     next_run_at = models.DateTimeField(null=True)
     """Null when it runs by hand only, or the scheduler has not seen it yet."""
+    paused_at = models.DateTimeField(null=True)
+    """Since when it does not run on its schedule, by an operator's wish."""
     last_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
     last_complete_at = models.DateTimeField(null=True)
     consecutive_failures = models.IntegerField(default=0)
@@ -119,15 +121,52 @@ class BackfillPartition(models.Model):
 
 
 class HostState(models.Model):
-    """What a host asked for, kept so that a restart does not forget it."""
+    """How a host is to be asked, by every feed and process; see `ingest.politeness`."""
 
     host = models.CharField(primary_key=True, max_length=300)
     """With its port, where the address gives one."""
-    not_before = models.DateTimeField()
-    reason = models.CharField(max_length=200)
+    not_before = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200, blank=True)
+    """Why nothing was or is sent before that."""
+    rate = models.FloatField(null=True)
+    """Requests a second after the host complained; null when it did not."""
+    recovers_to = models.FloatField(null=True)
+    changed_at = models.DateTimeField(null=True)
+    """When `rate` was lowered or raised last."""
+    consecutive_failures = models.IntegerField(default=0)
+    quota_rate = models.FloatField(null=True)
+    """Learned from rate-limit headers, in force until `quota_until`."""
+    quota_until = models.DateTimeField(null=True)
+    crawl_delay = models.FloatField(null=True)
+    """Seconds between two requests, from robots.txt."""
+    declared = models.JSONField(default=dict)
+    """By feed: the rate and the concurrency its extractor declares."""
+    set_rate = models.FloatField(null=True)
+    set_concurrency = models.IntegerField(null=True)
+    """What an operator set, in place of what feeds declare."""
+    booked_until = models.DateTimeField(null=True)
+    """Time up to here belongs to processes that asked for it; see `ingest.politeness.store`."""
 
     def __str__(self) -> str:
-        return f"{self.host}: nothing before {self.not_before}"
+        return self.host
+
+
+class HostLease(models.Model):
+    """How many requests at a time one process may have under way at one host."""
+
+    pk = models.CompositePrimaryKey("host", "holder")
+    host = models.CharField(max_length=300)
+    holder = models.UUIDField()
+    machine = models.CharField(max_length=200)
+    pid = models.BigIntegerField()
+    slots = models.IntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["holder"])]
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.slots} of {self.machine} {self.pid}"
 
 
 class Event(models.TextChoices):

@@ -5,7 +5,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
@@ -15,11 +16,14 @@ from raw_store.errors import UnknownFeed, closest_first
 from . import auth as auth_module
 from .auth import Auth
 from .errors import ExtractorInvalid
+from .politeness.limits import NOTHING_DECLARED, Declared
 from .redaction.rules import NO_RULES, Secrets
 from .wire.network import ORDINARY, Certificate, Network
 
 # The argument is an `ingest.client.Client`; a source need not say so.
 ExtractorFunction = Callable[[Any], Awaitable[None]]
+
+CatchUp = Literal["skip", "once", "all"]
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_BODY = 256 * 1024 * 1024
@@ -36,7 +40,12 @@ class Extractor:
     every: str | None = None
     """An interval such as `30s`, `5m`, `2h`, `1d`."""
     cron: str | None = None
-    """A cron expression, in UTC."""
+    """A cron expression, in `timezone`."""
+    timezone: str = "UTC"
+    catch_up: CatchUp = "once"
+    """What becomes of runs that were missed: none of them, one, or each is made up for."""
+    host: str | None = None
+    """The host it asks, by which it belongs to a shard; without it, its source's name."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds a fetch may go without a byte arriving."""
     max_body: int = DEFAULT_MAX_BODY
@@ -45,6 +54,8 @@ class Extractor:
     """What is a secret here, beside what is one everywhere."""
     network: Network = ORDINARY
     """How its requests reach the network."""
+    declared: Declared = NOTHING_DECLARED
+    """How each host it asks is to be asked."""
     auth: tuple[Auth, ...] = ()
     """What its requests show, each to the addresses it is for."""
 
@@ -66,11 +77,17 @@ class Extractor:
         """When it runs, in words."""
         if self.every:
             return f"every {self.every}"
-        return f"cron {self.cron}" if self.cron else "by hand"
+        where = "" if self.timezone == "UTC" else f" {self.timezone}"
+        return f"cron {self.cron}{where}" if self.cron else "by hand"
 
     @property
     def is_scheduled(self) -> bool:
         return self.every is not None or self.cron is not None
+
+    @property
+    def shard_key(self) -> str:
+        """What says which shard runs it."""
+        return self.host or self.source
 
     def next_after(self, moment: datetime) -> datetime:
         """The first time after `moment` that the schedule names; only for a scheduled feed."""
@@ -78,7 +95,9 @@ class Extractor:
             return moment + interval
         if self.cron is None:
             raise ValueError(f"Feed {self.name} has no schedule; it runs by hand.")
-        return next(CronSim(self.cron, moment.astimezone(UTC)))
+        # As Debian's cron: what a clock skips runs right after, what it repeats runs once.
+        local = moment.astimezone(ZoneInfo(self.timezone))
+        return next(CronSim(self.cron, local)).astimezone(UTC)
 
 
 _extractors: dict[str, Extractor] = {}
@@ -104,13 +123,18 @@ def extractor(
     http2: bool = False,
     connect_timeout: float | None = None,
     total_timeout: float | None = None,
+    rate: str | float | None = None,
+    concurrency: int | None = None,
+    timezone: str = "UTC",
+    catch_up: CatchUp = "once",
+    host: str | None = None,
     auth: Auth | Iterable[Auth] | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
 
     It takes the archiving client and requests the feed's pages; whatever they answer is archived.
-    `every` (`30s`, `5m`, `2h`, `1d`) or `cron` (in UTC) say when it runs; with neither it runs
-    by hand only. `current` says which versions count: `latest` of each request, all of the
+    `every` (`30s`, `5m`, `2h`, `1d`) or `cron` (in `timezone`) say when it runs; with neither it
+    runs by hand only. `current` says which versions count: `latest` of each request, all of the
     newest complete `run`, or `all`. `key_headers` name request headers that tell two requests
     of one address apart. `keep_bodies` (`36h`, `90d`, `52w`) is how long a body is kept after
     it was seen last; without it, for ever. `quarantine_limit` (`"5%"`, or `100` payloads and rows)
@@ -121,6 +145,10 @@ def extractor(
     or `"environment"`. `verify` is False, or the authorities' file; `client_certificate` a file, or
     one of the certificate and one of its key. `timeout` are the seconds without a byte,
     `connect_timeout` those until a connection stands, `total_timeout` those of a whole fetch.
+    `rate` (`"5/s"`, `"100/m"`, `"1000/h"`) and `concurrency` are how each host it asks is asked at
+    most, by all feeds and processes together; where feeds differ the strictest counts.
+    `catch_up` says what becomes of runs that were missed: `skip`, `once` for all, or `all` of them.
+    `host` is the host it asks, by which it belongs to a shard.
     `auth` is one of `ingest.auth`, or several: what requests show, and to whom.
     """
     if every is not None and cron is not None:
@@ -132,6 +160,7 @@ def extractor(
             raise ExtractorInvalid(f"Feed {name}: {error}") from None
     if cron is not None:
         _refuse_bad_cron(name, cron)
+    _refuse_bad_schedule(name, timezone, catch_up, cron)
     if timeout <= 0 or max_body <= 0:
         raise ExtractorInvalid(
             f"Feed {name}: timeout= (seconds) and max_body= (bytes) must be above zero; "
@@ -162,6 +191,15 @@ def extractor(
     except ValueError as error:
         raise ExtractorInvalid(f"Feed {name}: {error}") from None
 
+    try:
+        declared = Declared(
+            rate=None if rate is None else parse_rate(rate), concurrency=concurrency
+        )
+    except ValueError as error:
+        raise ExtractorInvalid(f"Feed {name}: rate={error}") from None
+    if concurrency is not None and concurrency < 1:
+        raise ExtractorInvalid(f"Feed {name}: concurrency= is 1 or more; got {concurrency}.")
+
     def register(function: ExtractorFunction) -> ExtractorFunction:
         if not inspect.iscoroutinefunction(function):
             raise ExtractorInvalid(
@@ -189,10 +227,14 @@ def extractor(
             function=function,
             every=every,
             cron=cron,
+            timezone=timezone,
+            catch_up=catch_up,
+            host=host.lower() if host else None,
             timeout=timeout,
             max_body=max_body,
             secrets=_with_those_of(auths, secrets),
             network=network,
+            declared=declared,
             auth=auths,
         )
         return function
@@ -235,6 +277,24 @@ def parse_interval(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def parse_rate(told: str | float) -> float:
+    """`5/s`, `100/m`, `1000/h` or `5000/d` as requests a second; a number is one already.
+
+    Raises `ValueError` saying what is allowed.
+    """
+    if isinstance(told, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smhd])\s*", told)
+        rate = float(match[1]) / _UNITS[match[2]] if match else 0.0
+    else:
+        rate = float(told)
+    if not 0 < rate < float("inf"):
+        raise ValueError(
+            f"{told!r} is not a rate; write how many requests and in what time, for example "
+            "5/s, 100/m or 1000/h."
+        )
+    return rate
+
+
 def _of_source(source: str) -> list[Extractor]:
     found = [each for each in all_extractors() if each.source == source]
     if not found:
@@ -255,6 +315,20 @@ def _refuse_bad_cron(name: str, cron: str) -> None:
         f"Feed {name}: {cron!r} is not a cron expression: {reason}. It is five fields: minute, "
         'hour, day of month, month, day of week; for example "15 6 * * *" is 06:15 every day.'
     )
+
+
+def _refuse_bad_schedule(name: str, timezone: str, catch_up: str, cron: str | None) -> None:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ExtractorInvalid(
+            f"Feed {name}: {timezone!r} is no time zone; write its name in the tz database, for "
+            "example Europe/Berlin."
+        ) from None
+    if timezone != "UTC" and cron is None:
+        raise ExtractorInvalid(f"Feed {name} gives timezone= without cron=, which alone reads it.")
+    if catch_up not in get_args(CatchUp):
+        raise ExtractorInvalid(f"Feed {name}: catch_up={catch_up!r} is none of skip, once and all.")
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

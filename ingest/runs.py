@@ -31,7 +31,8 @@ from .display import is_failure
 from .errors import HostUnavailable, IngestError
 from .models import FeedStatus, Outcome, Run, Watermark
 from .notices.outbox import note
-from .pace import Patience, shared_paces
+from .pace import Patience
+from .politeness.paces import shared_paces
 from .redact import Redactor
 from .transport import ArchivingTransport
 from .uncancelled import uncancelled

@@ -18,18 +18,25 @@ RETRY = Patience(base=15.0, longest=_LONGEST_CAP.total_seconds())
 def plan(extractor: Extractor, now: datetime | None = None) -> datetime:
     """Decide when a scheduled feed runs next, as its process starts, and record it.
 
-    A run that was missed is made up for once. A schedule that was shortened counts at once.
+    What becomes of a run that was missed is for the feed's `catch_up` to say. A schedule that was
+    shortened counts at once.
     """
     now = now or datetime.now(UTC)
     status, _ = FeedStatus.objects.get_or_create(feed=extractor.name)
     due = status.next_run_at
     is_missed = due is not None and due <= now
     is_new = due is None and extractor.interval is not None
-    if is_missed or is_new:
+    if is_missed and extractor.catch_up == "all":
+        # As due as it is: the missed ones follow, one after another.
+        pass
+    elif is_new or (is_missed and extractor.catch_up == "once"):
         due = now + jitter(extractor)
+    elif is_missed and due is not None:
+        due = _regular(extractor, due, now)
     else:
         regular = _regular(extractor, now, now)
         due = regular if due is None else min(due, regular)
+    assert due is not None
     return _record(extractor, due)
 
 
@@ -41,7 +48,9 @@ def plan_after(
     After a failure sooner or later than its schedule says: with a growing pause between tries.
     """
     now = datetime.now(UTC)
-    following = _regular(extractor, due, now)
+    # Every missed run in its turn: the first after the one that was due, not the first from now on.
+    since = due if extractor.catch_up == "all" else now
+    following = _regular(extractor, due, since)
     if run.outcome == Outcome.FAILED:
         failures = FeedStatus.objects.get(feed=extractor.name).consecutive_failures
         cap = min(max(extractor.interval or _LONGEST_CAP, _SHORTEST_CAP), _LONGEST_CAP)
@@ -69,3 +78,19 @@ def _regular(extractor: Extractor, due: datetime, now: datetime) -> datetime:
 def _record(extractor: Extractor, due: datetime) -> datetime:
     FeedStatus.objects.filter(feed=extractor.name).update(next_run_at=due)
     return due
+
+
+def pause(feed: str, now: datetime | None = None) -> None:
+    """Run a feed on its schedule no more until `resume`; a run under way is not stopped."""
+    FeedStatus.objects.get_or_create(feed=feed)
+    status = FeedStatus.objects.filter(feed=feed, paused_at=None)
+    status.update(paused_at=now or datetime.now(UTC))
+
+
+def resume(extractor: Extractor, now: datetime | None = None) -> datetime | None:
+    """Let a feed run on its schedule again; return when, or None where it has none.
+
+    What it missed meanwhile is made up for as `catch_up` says.
+    """
+    FeedStatus.objects.filter(feed=extractor.name).update(paused_at=None)
+    return plan(extractor, now) if extractor.is_scheduled else None

@@ -23,7 +23,7 @@ from .models import FeedStatus
 from .pace import Patience
 from .registry import Extractor
 from .runs import mark_interrupted, run_feed
-from .schedule import RETRY, plan, plan_after
+from .schedule import RETRY, jitter, plan, plan_after
 from .shards import Shard
 from .uncancelled import uncancelled
 
@@ -53,6 +53,7 @@ class Supervisor:
         patience: Patience | None = None,
         retry: Patience = RETRY,
         lead_seconds: float = 5.0,
+        drain_seconds: float | None = None,
     ) -> None:
         self._archive = archive
         self._shard = shard or Shard.parse(settings.SHARD)
@@ -62,6 +63,10 @@ class Supervisor:
         self._lead: Leadership = leadership(f"scheduler-{self._shard}".replace("/", "-of-"))
         self._hand_over = HandOver(after_run)
         self._task: asyncio.Task[None] | None = None
+        self._drain_seconds = settings.DRAIN_SECONDS if drain_seconds is None else drain_seconds
+        self._is_stopping = False
+        self._running: set[str] = set()
+        self._is_quiet = asyncio.Event()
         self.is_leading = False
 
     async def start(self) -> None:
@@ -69,8 +74,20 @@ class Supervisor:
         self._task = asyncio.create_task(self._lead_whenever_possible())
 
     async def stop(self) -> None:
-        """Stop every task; what the running extractors fetched is sealed before this returns."""
-        if self._task is not None:
+        """Begin no more runs, let those under way end for `drain_seconds`, then stop every task.
+
+        What the extractors that are stopped had fetched is sealed before this returns.
+        """
+        if self._task is None:
+            return
+        self._is_stopping = True
+        try:
+            if self._running and self._drain_seconds > 0:
+                logger.info("scheduler drains feeds=%s", ",".join(sorted(self._running)))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._drain_seconds):
+                        await self._is_quiet.wait()
+        finally:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -103,7 +120,7 @@ class Supervisor:
         scheduled = [
             each
             for each in registry.all_extractors()
-            if each.is_scheduled and self._shard.owns(each.source)
+            if each.is_scheduled and self._shard.owns(each.shard_key)
         ]
         for extractor in scheduled:
             await sync_to_async(plan)(extractor)
@@ -126,6 +143,9 @@ class Supervisor:
 
     async def _keep_running(self, extractor: Extractor) -> None:
         crashes = 0
+        if extractor.catch_up == "all":
+            # Long due, it would start at once with all others of its kind.
+            await asyncio.sleep(jitter(extractor).total_seconds())
         while True:
             try:
                 await self._run_when_due(extractor)
@@ -140,7 +160,14 @@ class Supervisor:
         # There are no requests here to do it: a connection that broke would stay broken.
         await sync_to_async(close_old_connections)()
         due = await self._wait_until_due(extractor)
-        run = await run_feed(extractor.name, self._archive, patience=self._patience)
+        self._running.add(extractor.name)
+        self._is_quiet.clear()
+        try:
+            run = await run_feed(extractor.name, self._archive, patience=self._patience)
+        finally:
+            self._running.discard(extractor.name)
+            if not self._running:
+                self._is_quiet.set()
         await sync_to_async(plan_after)(extractor, run, due, retry=self._retry)
         if run.payload_count:
             self._hand_over.mark(extractor.source)
@@ -148,6 +175,9 @@ class Supervisor:
     async def _wait_until_due(self, extractor: Extractor) -> datetime:
         while True:
             status = await FeedStatus.objects.filter(feed=extractor.name).afirst()
+            if self._is_stopping or (status and status.paused_at):
+                await asyncio.sleep(_LOOK_AGAIN)
+                continue
             due = status.next_run_at if status else None
             if due is None:
                 due = await sync_to_async(plan)(extractor)
@@ -157,7 +187,9 @@ class Supervisor:
             await asyncio.sleep(min(remaining, _LOOK_AGAIN))
 
     async def _mark_what_was_left(self) -> None:
-        known = {each.name for each in registry.all_extractors() if self._shard.owns(each.source)}
+        known = {
+            each.name for each in registry.all_extractors() if self._shard.owns(each.shard_key)
+        }
         async for status in FeedStatus.objects.filter(last_run__isnull=False).order_by("feed"):
             if status.feed in known:
                 self._hand_over.mark(status.feed.partition(".")[0])

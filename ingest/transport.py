@@ -25,9 +25,11 @@ from raw_store.spool import Spool
 from raw_store.versions import Latest
 from raw_store.writer import Writer
 
-from . import pace
 from .errors import FetchFailed
 from .intake import failure_of
+from .pace import Patience
+from .politeness.host import HostPace
+from .politeness.paces import Paces
 from .redact import Redactor, holds_masks
 from .registry import Extractor
 from .response import Body, Response
@@ -69,8 +71,8 @@ class ArchivingTransport:
         archive: Archive,
         writer: Writer,
         redactor: Redactor,
-        paces: pace.Paces,
-        patience: pace.Patience,
+        paces: Paces,
+        patience: Patience,
         on_archived: Callable[[Payload], None] | None = None,
     ) -> None:
         self._wire = wire
@@ -86,7 +88,6 @@ class ArchivingTransport:
         self._limit = min(extractor.max_body, LARGEST_BODY)
         self._sequence = itertools.count()
         self._key_headers = frozenset(name.lower() for name in extractor.feed.key_headers)
-        self._hosts: set[str] = set()
 
     async def aclose(self) -> None:
         await self._wire.aclose()
@@ -104,8 +105,10 @@ class ArchivingTransport:
         return archived or await self._fetch(request, key)
 
     async def _fetch(self, request: Request, key: str) -> Response:
-        host = await self._pace(request.netloc)
-        async with host.slot(self._patience.ceiling):
+        host = self._paces.of(
+            request.netloc, feed=self._extractor.name, declared=self._extractor.declared
+        )
+        async with host.slot(self._patience.ceiling) as sent_at:
             sequence = next(self._sequence)
             found = await self._wire.exchange(
                 request, limit=self._limit, silence=self._extractor.timeout
@@ -124,7 +127,7 @@ class ArchivingTransport:
         row = self._writer.append_at_once(payload)
         if row is None:
             row = await uncancelled(self._writer.append(payload))
-        await self._tell(host, request, found, payload.attempt)
+        await self._tell(host, request, found, payload.attempt, sent_at)
         if self._on_archived:
             self._on_archived(row)
         if found.exception:
@@ -281,23 +284,21 @@ class ArchivingTransport:
             reason=holder.reason,
         )
 
-    async def _pace(self, host: str) -> pace.HostPace:
-        # Each run asks once what an earlier run, or another process, promised the host.
-        is_first = host not in self._hosts
-        self._hosts.add(host)
-        return await self._paces.of(host, refresh=is_first)
-
     async def _tell(
-        self, host: pace.HostPace, request: Request, found: Exchange, attempt: int
+        self, host: HostPace, request: Request, found: Exchange, attempt: int, sent_at: float
     ) -> None:
         if isinstance(found.exception, asyncio.CancelledError):
             return
         headers = {name.lower(): value for name, value in reversed(found.headers)}
-        if pause := host.note(found.status, headers, attempt, self._patience):
+        pause, news = host.note(
+            found.status, headers, attempt=attempt, patience=self._patience, sent_at=sent_at
+        )
+        if pause:
             logger.info(
                 "host parked host=%s seconds=%.1f status=%s", host.host, pause, found.status
             )
-            await self._paces.remember(host, f"{request.method} answered {found.status}")
+        if news is not None:
+            await host.keep(news)
 
 
 def _is_masked(holder: Payload, headers: Headers) -> bool:

@@ -21,7 +21,8 @@ from raw_store.payload import Payload
 
 from .arrays import Refused, as_array
 from .columns import canonical_json, columns_of
-from .models import Derived, Row
+from .errors import Overlong
+from .models import Derived, Row, derived_models
 from .purity import guarded
 
 ROWS_PER_BATCH = 16_384
@@ -89,11 +90,14 @@ class Batch:
         )
 
     def gather(self, payload: Payload, source: str, rows: Callable[[], Iterable[Row]]) -> bool:
-        """Take the rows of a payload, or none of them where one needs a look of its own."""
+        """Take the rows of a payload, or none of them where one needs a look of its own.
+
+        Raises `Overlong`.
+        """
         try:
             with guarded():
                 found = _gather(source, rows())
-        except MemoryError:
+        except (MemoryError, Overlong):
             raise
         except Exception:
             # Whatever it is comes up again, and is told, where rows are converted one by one.
@@ -117,6 +121,40 @@ class Batch:
 def _gather(
     source: str, rows: Iterable[Row]
 ) -> dict[type[models.Model], tuple[list[Cells], list[int]]] | None:
+    """The rows by model; None where one of them must be converted alone."""
+    if _has_json(source):
+        return _gather_in_turn(source, rows)
+    # All of a payload's rows at once: of what is done for each of them nothing is Python's code.
+    listed = list(rows)
+    if not listed:
+        return {}
+    if set(map(type, listed)) != {Row} or len(set(map(id, listed))) != len(listed):
+        return None
+    kinds, values = zip(*listed, strict=True)
+    found = {}
+    for model in dict.fromkeys(kinds):
+        positions, its = list(range(len(listed))), values
+        if len(positions) != kinds.count(model):
+            positions = [position for position in positions if kinds[position] is model]
+            its = tuple(values[position] for position in positions)
+        form = _form(model)
+        if form is None or form.source != source:
+            return None
+        pick, width, json, defaults = form.parts
+        if json:
+            return None  # made after the source was looked through
+        if defaults and set(map(len, its)) != {width}:
+            its = tuple(defaults | each for each in its)
+        if set(map(len, its)) != {width}:
+            return None
+        found[model] = list(map(pick, its)), positions
+    return found
+
+
+def _gather_in_turn(
+    source: str, rows: Iterable[Row]
+) -> dict[type[models.Model], tuple[list[Cells], list[int]]] | None:
+    """The same, looking at each row before the transform goes on to the next."""
     found: dict[type[models.Model], tuple[list[Cells], list[int]]] = {}
     last = None
     for position, row in enumerate(rows):
@@ -140,6 +178,16 @@ def _gather(
         cells.append(pick(values))
         positions.append(position)
     return found
+
+
+@cache
+def _has_json(source: str) -> bool:
+    """Whether a model of the source has a column whose values the transform may yet change."""
+    return any(
+        isinstance(column.field, models.JSONField)
+        for model in derived_models(source)
+        for column in columns_of(model).given
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

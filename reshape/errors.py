@@ -43,12 +43,20 @@ class Impure(ReshapeError):
     """A transform did more than read its payload; the payload goes to quarantine."""
 
 
+class Overlong(ReshapeError):
+    """A transform took too long over one payload, which goes to quarantine."""
+
+
 class WorkerKilled(ReshapeError):
     """A worker process died twice over the same part of a segment; the other parts are parsed."""
 
 
 class ReplayStopped(ReshapeError):
     """Parsing was stopped from outside; what was parsed is kept."""
+
+
+class MainUnguarded(ReshapeError):
+    """A script that replays would do so again in each process of the pool that imports it."""
 
 
 class ClusterUnusable(ReshapeError):

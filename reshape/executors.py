@@ -8,6 +8,7 @@ more than memory allows; a task is begun only while there is memory for it.
 import logging
 import multiprocessing
 import pickle
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from django.conf import settings
 
 from . import worker
-from .errors import ReplayStopped, WorkerKilled
+from .errors import MainUnguarded, ReplayStopped, WorkerKilled
 from .machine import available_cores, available_memory
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ POOL_START_S = 3.0
 """Seconds that a pool must save at least: it takes about as long to start."""
 WORKER_BYTES = 256 * 1024 * 1024
 """What a worker holds beside the bodies of its task."""
+_GUARD_IT = 'Put what the script does beneath `if __name__ == "__main__":`.'
 _STOPPED = "Parsing was stopped. What was parsed is kept; the next replay goes on from there."
 
 
@@ -56,8 +58,10 @@ def execute(
     """Do every task and give each with its result, in the order they end.
 
     `here` does one in this process, `in_worker` (a function of a module) in another. Raises
-    `WorkerKilled` after all other tasks are done, `ReplayStopped`, `ClusterUnusable`.
+    `WorkerKilled` after all other tasks are done, `ReplayStopped`, `ClusterUnusable`,
+    `MainUnguarded`.
     """
+    refuse_within_import()
     waiting = deque(tasks)
     can_travel = len(tasks) > 1 and _is_picklable(tasks[0])
     if settings.REPLAY_CLUSTER and can_travel:
@@ -85,6 +89,22 @@ def execute(
         done += task.weight
         left -= task.weight
         yield task, result
+
+
+def refuse_within_import() -> None:
+    """Raise `MainUnguarded` where this process of a pool is only importing its caller's script.
+
+    What the script does at its top level would be done here as well, and wait for its caller, who
+    waits for this process.
+    """
+    # What `multiprocessing` itself asks before it starts a process.
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):
+        script = getattr(sys.modules.get("__mp_main__"), "__file__", None) or sys.argv[0]
+        raise MainUnguarded(
+            f"{script} is imported anew by a process of the pool, and replays there too. "
+            f"{_GUARD_IT}"
+        )
 
 
 def submit_pickled(executor: Executor, work: Callable[[T], R], task: T) -> "Future[R]":
@@ -149,13 +169,18 @@ def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Itera
     killers: list[T] = []
     has_done = False
     while waiting:
-        with _pool(min(workers, len(waiting))) as pool:
+        with _pool(min(workers, len(waiting))) as (pool, processes):
             spread = Spread(pool, waiting, work)
             spare = max(0, available_memory() - workers * WORKER_BYTES)
             for done in spread.run(ahead=2 * workers, memory_bytes=spare):
                 has_done = True
                 yield done
         suspects = deque(spread.suspects)
+        if suspects and not has_done and any(each.exitcode == 1 for each in processes):
+            raise MainUnguarded(
+                "No process of the pool could begin; what each said is above. Where that is a "
+                f"MainUnguarded: {_GUARD_IT}"
+            )
         if suspects:
             workers = max(1, workers // 2)
             logger.warning(
@@ -163,7 +188,7 @@ def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Itera
             )
         died: list[T] = []
         while suspects:
-            with _pool(1) as pool:
+            with _pool(1) as (pool, _):
                 alone = Spread(pool, suspects, work)
                 for done in alone.run(ahead=1):
                     has_done = True
@@ -179,14 +204,14 @@ def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Itera
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes are gone when it is left, however it is left."""
+def _pool(workers: int) -> Iterator[tuple[ProcessPoolExecutor, list[SpawnProcess]]]:
+    """A pool, and its processes, which are gone when it is left, however it is left."""
     context = _Context()
     # Workers are spawned: forking a process that has threads or open connections is unsafe.
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=worker.begin)
     is_done = False
     try:
-        yield pool
+        yield pool, context.started
         is_done = True
     finally:
         if not is_done:

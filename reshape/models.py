@@ -15,6 +15,10 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
+# A row without the call that a named tuple's own constructor is: there are millions of them.
+_new_row = tuple.__new__
+
+
 class Derived(models.Model):
     """A model whose rows are derived from the archive and can be derived again at any time.
 
@@ -48,7 +52,7 @@ class Derived(models.Model):
     def row(cls, **values: Any) -> Row:
         """A row of this model. A foreign key is given by its column: `station_id=…`; a
         many-to-many field, whose through model is derived, by a list of its targets' keys."""
-        return Row(cls, values)
+        return _new_row(Row, (cls, values))
 
 
 def derived_models(source: str | None = None) -> list[type[Derived]]:

@@ -27,7 +27,7 @@ from raw_store.segments import iter_readable
 from . import slices
 from .batches import rare_collections
 from .columns import columns_of
-from .errors import RowInvalid
+from .errors import Overlong, RowInvalid
 from .executors import execute
 from .fingerprint import code_digest, fingerprint
 from .models import Derived, Row
@@ -185,7 +185,13 @@ def parse_segment(task: Task) -> Parsed:
 
 def _transform_one(transform: Transform, payload: Payload, writer: RecordWriter) -> None:
     """Gather what the payload says; alone those whose rows do not go with the others."""
-    if not writer.gather(payload, transform.source, lambda: transform.function(payload)):
+    try:
+        is_gathered = writer.gather(payload, transform.source, lambda: transform.function(payload))
+    except Overlong as error:
+        # Once is enough.
+        writer.quarantine(payload, _reason(transform, error))
+        return
+    if not is_gathered:
         _transform_alone(transform, payload, writer)
     if writer.is_full:
         _write_gathered(transform, writer)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from django.db import connections
 
 from .errors import Impure
+from .time_limit import limited, watching
 
 T = TypeVar("T")
 
@@ -76,14 +77,15 @@ def run_guarded(call: Callable[..., Iterable[T]], *arguments: Any) -> list[T]:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Refuse, for as long as it lasts, what a transform may not do. Raises `Impure`.
+    """Refuse, for as long as it lasts, what a transform may not do. Raises `Impure`, `Overlong`.
 
-    It is raised at the end, too, where the code within swallowed the error. Use it within
+    They are raised at the end, too, where the code within swallowed the error. Use it within
     `guarding`.
     """
     _guard.is_up = True
     try:
-        yield
+        with limited():
+            yield
     finally:
         _guard.is_up = False
         violation, _guard.violation = _guard.violation, None
@@ -96,6 +98,7 @@ def guarding() -> Iterator[None]:
     """What `run_guarded` needs, for as many calls as there are within."""
     _install()
     with ExitStack() as stack:
+        stack.enter_context(watching())
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(_refuse_query))
         yield

@@ -189,7 +189,7 @@ class RecordWriter:
 
     def gather(self, payload: Payload, source: str, rows: Callable[[], Iterable[Row]]) -> bool:
         """Take the rows of a payload, to be converted with those of others; False where they
-        must be converted alone and `add`ed, or the payload quarantined."""
+        must be converted alone and `add`ed, or the payload quarantined. Raises `Overlong`."""
         return self._batch.gather(payload, source, rows)
 
     def write_gathered(self) -> Iterator[Payload]:

@@ -19,6 +19,7 @@ os.environ["ROOTCELLAR_APPS"] = (
 )
 # The name that Django's test client asks for is none of the loopback's.
 os.environ["ANONYMOUS_READ"] = "everyone"
+os.environ["DRAIN_SECONDS"] = "0"
 # Origins of tests are on the loopback.
 os.environ["ALLOW_PRIVATE"] = "127.0.0.0/8,::1"
 

@@ -5,8 +5,9 @@ from typing import TextIO
 import duckdb
 
 from .interrupt import stoppable
-from .reader import readable, reading
+from .reader import reading
 from .render import Format, write_answer
+from .walls import readable
 
 
 def write_answers(

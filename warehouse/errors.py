@@ -25,6 +25,14 @@ class QueryTimeout(WarehouseError):
     """A statement ran longer than it may."""
 
 
+class TooManyRows(WarehouseError):
+    """An answer has more rows than one may have."""
+
+
+class PoolBusy(WarehouseError):
+    """All processes that answer statements are at work, and others wait for them."""
+
+
 class HeaderInvalid(RollupInvalid):
     """A header of a rollup's file does not say what it must."""
 

@@ -10,8 +10,9 @@ from raw_store.errors import closest_first
 from .answers import write_answers
 from .errors import WarehouseError
 from .publish import current_build
-from .reader import connect, semicolons
+from .reader import connect
 from .render import FORMATS, Format
+from .walls import semicolons
 
 HELP = """\
 A statement may span lines and ends with a semicolon. Ctrl-C stops it; Ctrl-D leaves.

@@ -11,8 +11,9 @@ from django.utils.decorators import async_only_middleware
 from .callers import READ, Caller
 from .recognising import caller_of
 
-OPEN = ("/healthz", "/login", "/static/")
-"""Where anyone may look: what a probe asks, how to log in, and what pages are drawn with."""
+OPEN = ("/healthz", "/login", "/static/", "/sql")
+"""Where anyone may look: what a probe asks, how to log in, and what pages are drawn with.
+What is asked of `/sql` needs another scope than `read`, which its view sees to."""
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -37,9 +38,9 @@ async def caller_of_request(request: HttpRequest) -> Caller:
     return await caller_of(_scope_of(request))
 
 
-def refuse(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """The answer to someone who may not: for a browser a page to log in on."""
-    message = caller.refusal or f"The token {caller.name} has not the scope read."
+def refuse(request: HttpRequest, caller: Caller, scope: str = READ) -> HttpResponse:
+    """The answer to someone who lacks a scope: for a browser a page to log in on."""
+    message = caller.refusal or f"{caller.name} has not the scope {scope}."
     status = 401 if caller.refusal else 403
     if "text/html" in request.headers.get("Accept", ""):
         context = {"message": message if "Authorization" in request.headers else ""}

@@ -13,8 +13,9 @@ from graphql.execution.values import VariableValues
 from ..catalog import Catalog
 from ..deadlines import Deadline
 from ..errors import NotCompiled, TimeExceeded
+from . import connections
 from .documents import Known
-from .plan import Plan, Planner
+from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
 from .selection import find_operation
 from .snapshots import snapshot
@@ -37,7 +38,7 @@ class Compiler:
 
     def __init__(self, catalog: Catalog, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._planner = Planner(catalog, schema)
+        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS)
 
     def answer(
         self,

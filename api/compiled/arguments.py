@@ -45,6 +45,17 @@ class Asked:
     """Whether the page was asked for; a list has one anyway."""
     tests: tuple[Test, ...] = ()
     """The lookups, whose values are parameters."""
+    beyond: "Beyond | None" = None
+    """Where a page of a connection lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """Which way a connection is walked, and from what kind of place."""
+
+    is_backward: bool
+    nulls: tuple[bool, ...] | None
+    """Which values of the cursor are null; without a cursor nothing."""
 
 
 @dataclass(slots=True)

@@ -54,6 +54,20 @@ def count(entity: Entity, catalog: Catalog) -> Statement:
     return Statement(entity, catalog, draft)
 
 
+def capped_count(entity: Entity, catalog: Catalog) -> Statement:
+    """How many rows there are, up to the limit."""
+    return Statement(
+        entity,
+        catalog,
+        lambda rows, _: Draft(
+            rows=rows.order_by().values_list(entity.key[0]),
+            head="SELECT COUNT(*) FROM (",
+            tail=" LIMIT %s) part",
+            holes=(Hole.LIMIT,),
+        ),
+    )
+
+
 def linked_rows(catalog: Catalog, relation: Relation, reads: Sequence[str]) -> Statement:
     """The one row that each key leads to."""
     return Statement(

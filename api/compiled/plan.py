@@ -4,7 +4,7 @@ A plan follows the notes on the schema's fields (`api.meanings`). It holds no va
 come with the variables. What has no note, or is not covered here, raises `NotCompiled`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -129,9 +129,12 @@ class NameRoot:
 class Planner:
     """Makes the plans of one schema."""
 
-    def __init__(self, catalog: Catalog, schema: GraphQLSchema) -> None:
+    def __init__(
+        self, catalog: Catalog, schema: GraphQLSchema, roots: Mapping[type, Callable[..., Root]]
+    ) -> None:
         self._catalog = catalog
         self._schema = schema
+        self._roots = roots
 
     def plan(self, document: DocumentNode, name: str | None, switches: Switches) -> Plan:
         """The plan of an operation in a validated document. Raises `NotCompiled`."""
@@ -139,7 +142,7 @@ class Planner:
         query = self._schema.query_type
         if query is None or operation.operation.value != "query":
             raise NotCompiled(f"a {operation.operation.value}")
-        work = _Work(self._catalog, Selection(document, switches))
+        work = Work(self._catalog, Selection(document, switches), self._roots)
         roots: dict[str, Root] = {}
         for key, nodes in work.selection.fields([operation.selection_set]).items():
             if nodes[0].name.value == "__typename":
@@ -150,11 +153,13 @@ class Planner:
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """The making of one plan."""
 
     catalog: Catalog
     selection: Selection
+    roots: Mapping[type, Callable[..., Root]]
+    """By what a field of `Query` is noted to mean, how its part of a plan is made."""
     read_count: int = 0
     _makers: dict[type, Callable[..., Shown]] = field(init=False)
 
@@ -170,20 +175,29 @@ class _Work:
     def root(self, query: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Root:
         """A field of `Query`; each kind that is noted in `api.meanings` has its maker."""
         definition, meaning = _read(query, nodes[0])
-        make = ROOTS.get(type(meaning))
+        make = self.roots.get(type(meaning))
         if make is None:
             raise NotCompiled(f"{nodes[0].name.value} has a resolver of its own")
         self.read_count += 1
         return make(self, meaning, definition, nodes)
 
-    def level(self, entity: Entity, kind: Any, nodes: Sequence[FieldNode]) -> Level:
-        """The selection below a field that gives rows of an entity."""
+    def level(
+        self,
+        entity: Entity,
+        kind: Any,
+        nodes: Sequence[FieldNode],
+        reads: list[str] | None = None,
+    ) -> Level:
+        """The selection below a field that gives rows of an entity.
+
+        `reads` are the columns of another level that shows the same rows.
+        """
         shown = get_named_type(kind)
         assert isinstance(shown, GraphQLObjectType)
         origin = shown.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
         if hasattr(origin, "get_queryset"):
             raise NotCompiled(f"{shown.name} chooses its rows in get_queryset")
-        level = Level()
+        level = Level() if reads is None else Level(reads)
         parts = [node.selection_set for node in nodes]
         for key, selected in self.selection.fields(parts).items():
             name = selected[0].name.value
@@ -275,9 +289,9 @@ class _Work:
         nodes: Sequence[FieldNode],
     ) -> Shown:
         self.read_count += 1
-        return PayloadShown(level.place(LINEAGE_COLUMN), self._shape(definition.type, nodes))
+        return PayloadShown(level.place(LINEAGE_COLUMN), self.shape(definition.type, nodes))
 
-    def _shape(self, kind: Any, nodes: Sequence[FieldNode]) -> ObjectShape:
+    def shape(self, kind: Any, nodes: Sequence[FieldNode]) -> ObjectShape:
         """The selection below a field that gives an object whose attributes are its fields."""
         shown = get_named_type(kind)
         assert isinstance(shown, GraphQLObjectType)
@@ -294,7 +308,7 @@ class _Work:
                 raise NotCompiled(f"{shown.name}.{name} has a resolver of its own")
             inner: Any = definition.type
             if is_non_null_type(inner) and is_list_type(inner.of_type):
-                fields[key] = (made.python_name, self._shape(inner, selected))
+                fields[key] = (made.python_name, self.shape(inner, selected))
             elif is_leaf_type(get_named_type(inner)):
                 fields[key] = (made.python_name, field_writer(inner, None))
             else:
@@ -313,7 +327,7 @@ class _Work:
 
 
 def _rows(
-    work: _Work, meaning: meanings.Rows, definition: GraphQLField, nodes: Sequence[FieldNode]
+    work: Work, meaning: meanings.Rows, definition: GraphQLField, nodes: Sequence[FieldNode]
 ) -> Root:
     entity = meaning.entity
     level = work.level(entity, definition.type, nodes)
@@ -325,7 +339,7 @@ def _rows(
 
 
 def _row(
-    work: _Work, meaning: meanings.RowByKey, definition: GraphQLField, nodes: Sequence[FieldNode]
+    work: Work, meaning: meanings.RowByKey, definition: GraphQLField, nodes: Sequence[FieldNode]
 ) -> Root:
     entity = meaning.entity
     level = work.level(entity, definition.type, nodes)
@@ -337,7 +351,7 @@ def _row(
 
 
 def _count(
-    work: _Work, meaning: meanings.RowCount, definition: GraphQLField, nodes: Sequence[FieldNode]
+    work: Work, meaning: meanings.RowCount, definition: GraphQLField, nodes: Sequence[FieldNode]
 ) -> Root:
     return CountRoot(
         Arguments(definition, nodes[0], meaning.entity, work.catalog),
@@ -351,7 +365,7 @@ ROOTS: dict[type, Callable[..., Root]] = {
     meanings.RowByKey: _row,
     meanings.RowCount: _count,
 }
-"""By what a field of `Query` is noted to mean, how its part of a plan is made."""
+"""The makers of lists, counts and single rows."""
 
 
 def _read(parent: GraphQLObjectType, node: FieldNode) -> tuple[GraphQLField, object | None]:

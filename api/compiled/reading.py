@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from ..lineage import Payload, read_payloads
 from ..operation import MAX_ROWS
 from .arguments import Asked
 from .snapshots import Snapshot
-from .statements import Hole, Statement
+from .statements import Holes, Statement
 
 Row = tuple[Any, ...]
 Fetch = Callable[[int], list[Row]]
@@ -52,7 +52,7 @@ class Reader:
         self,
         statement: Statement,
         asked: Asked,
-        holes: Mapping[Hole, Any],
+        holes: Holes,
         cut: Callable[[Fetch], list[Row]] | None = None,
     ) -> list[Row]:
         """The rows of a statement, flat, as the database gives them; those that `cut` takes."""

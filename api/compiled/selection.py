@@ -12,6 +12,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLResolveInfo,
     InlineFragmentNode,
     Node,
     OperationDefinitionNode,
@@ -36,6 +37,14 @@ class Selection:
             for definition in document.definitions
             if isinstance(definition, FragmentDefinitionNode)
         }
+
+    @classmethod
+    def of(cls, info: GraphQLResolveInfo[Any]) -> "Selection":
+        """The selections of the operation that the ordinary executor is about to answer."""
+        document = DocumentNode(definitions=tuple(_fragments(info)))
+        # strawberry hands on the plain values.
+        given: Any = info.variable_values
+        return cls(document, getattr(given, "coerced", given))
 
     def fields(self, parts: Iterable[SelectionSetNode | None]) -> dict[str, list[FieldNode]]:
         """The selected fields by response key, in order; those of one key belong together."""
@@ -75,6 +84,11 @@ class Selection:
         if not isinstance(value, bool):
             raise NotCompiled("a switch without a value")
         return value
+
+
+def _fragments(info: GraphQLResolveInfo[Any]) -> Iterator[FragmentDefinitionNode]:
+    for one in info.fragments.values():
+        yield getattr(one, "definition", one)
 
 
 def is_variable(node: Node) -> bool:

@@ -41,6 +41,19 @@ class Hole(Enum):
     """How many rows there is any use in reading."""
 
 
+@dataclass(frozen=True, slots=True)
+class CursorHole:
+    """One value of a cursor: a parameter like those of `Hole`."""
+
+    position: int
+
+
+Hollow = Hole | CursorHole
+_HOLLOW = (Hole, CursorHole)
+Holes = Mapping[Hole, Any] | Mapping[Hollow, Any]
+"""What fills them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """Rows as Django describes them, with what Django cannot say around their SQL."""
@@ -48,7 +61,7 @@ class Draft:
     rows: Rows
     head: str = ""
     tail: str = ""
-    holes: tuple[Hole, ...] = ()
+    holes: tuple[Hollow, ...] = ()
     """Those of the tail."""
 
 
@@ -79,9 +92,7 @@ class Statement:
         self._draft = draft
         self._kept: dict[Hashable, _Kept] = {}
 
-    def fill(
-        self, asked: Asked, holes: Mapping[Hole, Any], connection: BaseDatabaseWrapper
-    ) -> Sql | None:
+    def fill(self, asked: Asked, holes: Holes, connection: BaseDatabaseWrapper) -> Sql | None:
         """The SQL and its parameters; null where no row can be meant."""
         shape = (connection.vendor, asked.shape)
         kept = self._kept.get(shape)
@@ -95,7 +106,7 @@ class Statement:
             if len(self._kept) >= _KEPT_SHAPES:
                 self._kept.clear()
             self._kept[shape] = kept
-        return sql, [holes[one] if isinstance(one, Hole) else one for one in params]
+        return sql, [_put(one, holes) for one in params]
 
     def _compiled(self, asked: Asked, connection: BaseDatabaseWrapper) -> Sql:
         rows = self._entity.model._base_manager.using(connection.alias)
@@ -105,9 +116,7 @@ class Statement:
         return f"{draft.head}{sql}{draft.tail}", [*params, *draft.holes]
 
 
-def _filled(
-    kept: _Kept, asked: Asked, holes: Mapping[Hole, Any], connection: BaseDatabaseWrapper
-) -> Sql | None:
+def _filled(kept: _Kept, asked: Asked, holes: Holes, connection: BaseDatabaseWrapper) -> Sql | None:
     """The kept statement with these values; null where they need another one."""
     values = []
     for test, sql in zip(asked.tests, kept.tests, strict=False):
@@ -120,8 +129,12 @@ def _filled(
         if isinstance(one, _Place):
             params.append(values[one.test][one.part])
         else:
-            params.append(holes[one] if isinstance(one, Hole) else one)
+            params.append(_put(one, holes))
     return kept.sql, params
+
+
+def _put(param: Any, holes: Any) -> Any:
+    return holes[param] if isinstance(param, _HOLLOW) else param
 
 
 def _keepable(

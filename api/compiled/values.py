@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 from django.db.backends.base.base import BaseDatabaseWrapper
-from graphql import GraphQLOutputType, GraphQLScalarType, is_non_null_type
+from graphql import GraphQLEnumType, GraphQLOutputType, GraphQLScalarType, is_non_null_type
 from strawberry.scalars import JSON
 
 from ..catalog import Column, Model
@@ -133,9 +133,9 @@ def _verbatim(write: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return pass_on
 
 
-def _leaf(kind: GraphQLOutputType) -> tuple[GraphQLScalarType, bool]:
+def _leaf(kind: GraphQLOutputType) -> tuple[GraphQLScalarType | GraphQLEnumType, bool]:
     is_nullable = not is_non_null_type(kind)
     leaf: Any = kind if is_nullable else kind.of_type  # type: ignore[union-attr]
-    if not isinstance(leaf, GraphQLScalarType):
+    if not isinstance(leaf, GraphQLScalarType | GraphQLEnumType):
         raise NotCompiled(f"values of the type {leaf}")
     return leaf, is_nullable

@@ -64,9 +64,10 @@ async def _extract(address: str, pages: int, concurrency: int) -> dict[str, obje
 
 def _ask_more_at_once(concurrency: int) -> None:
     """Raise the eight requests at a time that a host is asked by default."""
-    from ingest import pace, runs
+    from ingest import runs
+    from ingest.politeness.paces import Paces
 
-    raised = pace.Paces(concurrency=concurrency)
+    raised = Paces(concurrency=concurrency)
     runs.shared_paces = lambda: raised  # type: ignore[attr-defined]
 
 

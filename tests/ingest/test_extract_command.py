@@ -146,3 +146,15 @@ async def test_progress_counts_payloads_bytes_and_failures_per_feed(extract, ori
 )
 def test_sizes_are_written_for_people(count, text):
     assert as_size(count) == text
+
+
+async def test_a_feed_is_paused_and_resumed(feeds):
+    paused, _, _ = await run(FEED, pause=True)
+    listed, _, _ = await run(FEED, list=True)
+    resumed, _, _ = await run(FEED, resume=True)
+    _, _, failure = await run(pause=True)
+
+    assert paused.startswith("orchard.pages: paused.")
+    assert listed.splitlines()[1].endswith("paused")
+    assert resumed.startswith("orchard.pages: next run 20")
+    assert failure == "Name the feeds or sources that --pause or --resume is for."

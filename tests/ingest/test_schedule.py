@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest import extractor, registry
-from ingest.errors import ShardInvalid
+from ingest.errors import ExtractorInvalid, ShardInvalid
 from ingest.models import FeedStatus, Outcome, Run
 from ingest.pace import Patience
-from ingest.schedule import jitter, plan, plan_after
+from ingest.schedule import jitter, pause, plan, plan_after, resume
 from ingest.shards import Shard
 
 from .conftest import FEED
@@ -140,3 +140,75 @@ def test_the_share_is_the_same_in_every_process():
 def test_a_shard_that_is_none_is_refused_with_an_example(text):
     with pytest.raises(ShardInvalid, match="write 1/4, 2/4, 3/4 and 4/4"):
         Shard.parse(text)
+
+
+def test_a_clock_that_is_put_forward_or_back_loses_and_repeats_no_run():
+    feed = declare(cron="30 2 * * *", timezone="Europe/Berlin")
+    moment, days = datetime(2026, 3, 27, tzinfo=UTC), []
+    for _ in range(4):
+        moment = feed.next_after(moment)
+        days.append(moment)
+    autumn, nights = datetime(2026, 10, 23, 12, tzinfo=UTC), []
+    for _ in range(4):
+        autumn = feed.next_after(autumn)
+        nights.append(autumn)
+
+    # In the night of 29 March there is no 02:30; it runs as soon as the clock was put forward.
+    assert [(each.day, each.hour, each.minute) for each in days] == [
+        (27, 1, 30), (28, 1, 30), (29, 1, 0), (30, 0, 30),
+    ]  # fmt: skip
+    # In the night of 25 October there are two; one of them counts.
+    assert [each.day for each in nights] == [24, 25, 26, 27]
+
+
+def test_missed_runs_can_be_skipped():
+    set_next_run(NOW - timedelta(minutes=25))
+
+    assert plan(declare(every="10m", catch_up="skip"), NOW) == NOW + timedelta(minutes=5)
+
+
+def test_each_missed_run_can_be_made_up_for():
+    due = NOW - timedelta(minutes=25)
+    set_next_run(due)
+    feed = declare(every="10m", catch_up="all")
+    planned = [plan(feed, NOW)]
+
+    for _ in range(3):
+        planned.append(plan_after(feed, ended(), planned[-1]))
+
+    assert planned == [due + timedelta(minutes=10 * number) for number in range(4)]
+
+
+def test_a_paused_feed_makes_up_for_what_it_missed_when_it_is_resumed():
+    set_next_run(NOW - timedelta(hours=2))
+    feed = declare(every="1h")
+    pause(FEED, NOW - timedelta(hours=3))
+    pause(FEED, NOW)
+    paused_at = FeedStatus.objects.get().paused_at
+
+    due = resume(feed, NOW)
+
+    assert paused_at == NOW - timedelta(hours=3)
+    assert due == NOW + jitter(feed)
+    assert FeedStatus.objects.get().paused_at is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"cron": "1 1 * * *", "timezone": "Europe/Nowhere"}, "is no time zone"),
+        ({"every": "1h", "timezone": "Europe/Berlin"}, "without cron="),
+        ({"every": "1h", "catch_up": "perhaps"}, "none of skip, once and all"),
+    ],
+)
+def test_a_schedule_that_cannot_be_meant_is_refused(schedule, message):
+    with pytest.raises(ExtractorInvalid, match=message):
+        declare(**schedule)
+
+
+def test_a_feed_belongs_to_the_shard_of_its_host():
+    here = declare("orchard.here", every="1h", host="API.example")
+    there = declare("vineyard.there", every="1h", host="api.example")
+
+    assert here.shard_key == there.shard_key == "api.example"
+    assert declare("orchard.other", every="1h").shard_key == "orchard"

@@ -230,6 +230,50 @@ async def test_two_supervisors_have_one_leader_and_the_other_takes_over(supervis
     assert led_by == (True, False)
 
 
+async def test_a_run_under_way_ends_before_a_supervisor_that_is_stopped(origin, supervising):
+    url = origin.answer("/", response(b"{}"))
+    begun = asyncio.Event()
+
+    @extractor(FEED, every="0.1s")
+    async def pages(client):
+        begun.set()
+        await asyncio.sleep(0.5)
+        await client.get(url)
+
+    async with supervising(drain_seconds=10.0):
+        await asyncio.wait_for(begun.wait(), 10)
+
+    assert [run.outcome async for run in Run.objects.all()] == ["complete"]
+
+
+async def test_a_run_that_does_not_end_in_time_is_interrupted(origin, supervising):
+    url = origin.answer("/", then_silence(b""))
+
+    @extractor(FEED, every="0.1s")
+    async def pages(client):
+        await client.get(url)
+
+    async with supervising(drain_seconds=0.2):
+        await until(lambda: origin.asked)
+
+    assert [run.outcome async for run in Run.objects.all()] == ["interrupted"]
+
+
+async def test_a_paused_feed_does_not_run(origin, supervising):
+    url = origin.answer("/", response(b"{}"))
+    await FeedStatus.objects.acreate(feed=FEED, paused_at=datetime.now(UTC))
+
+    @extractor(FEED, every="0.1s")
+    async def pages(client):
+        await client.get(url)
+
+    async with supervising() as supervisor:
+        await until(lambda: supervisor.is_leading)
+        await asyncio.sleep(0.3)
+
+    assert origin.asked == []
+
+
 def test_a_file_lock_has_one_holder(home):
     first, second = FileLock("scheduler"), FileLock("scheduler")
 

@@ -10,7 +10,8 @@ import pytest
 from warehouse.build import make_build
 from warehouse.errors import QueryFailed, QueryTimeout, StatementRefused, WarehouseError
 from warehouse.publish import publish
-from warehouse.reader import connect, readable, reading
+from warehouse.reader import connect, reading
+from warehouse.walls import readable
 
 from .conftest import Rollups
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from etl.interrupting import run_until_stopped
 from etl.on_change import refresh_unasked
 from etl.telling import counts, many, notices
-from ingest import registry
+from ingest import registry, schedule
 from ingest.display import ExtractProgress, as_size
 from ingest.errors import IngestError
 from ingest.models import FeedStatus, Outcome, Run
@@ -47,6 +47,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--watch", action="store_true", help="keep running the feeds that have a schedule"
         )
+        parser.add_argument(
+            "--pause",
+            action="store_true",
+            help="run the named feeds on their schedule no more, until --resume",
+        )
+        parser.add_argument(
+            "--resume", action="store_true", help="run the named feeds on their schedule again"
+        )
 
     def handle(
         self,
@@ -55,6 +63,8 @@ class Command(BaseCommand):
         list: bool,
         no_replay: bool,
         watch: bool,
+        pause: bool,
+        resume: bool,
         verbosity: int,
         **options: Any,
     ) -> None:
@@ -63,11 +73,14 @@ class Command(BaseCommand):
             if not names:
                 # Named feeds run wherever they are asked for; all of them means this shard's.
                 shard = Shard.parse(settings.SHARD)
-                chosen = [each for each in chosen if shard.owns(each.source)]
+                chosen = [each for each in chosen if shard.owns(each.shard_key)]
         except (ArchiveError, IngestError) as error:
             raise CommandError(str(error)) from error
         if list:
             self._list(chosen)
+            return
+        if pause or resume:
+            self._pause_or_resume(chosen if names else [], pause=pause, resume=resume)
             return
         if watch and names:
             raise CommandError("--watch runs every feed that has a schedule; name none.")
@@ -86,6 +99,20 @@ class Command(BaseCommand):
             raise CommandError(f"{len(failed)} of {len(runs)} feeds failed: {', '.join(failed)}.")
         if not replayed:
             raise CommandError("Every feed was extracted, but not every source was replayed.")
+
+    def _pause_or_resume(self, chosen: "list[Extractor]", *, pause: bool, resume: bool) -> None:
+        if (pause and resume) or not chosen:
+            raise CommandError("Name the feeds or sources that --pause or --resume is for.")
+        for extractor in chosen:
+            if pause:
+                schedule.pause(extractor.name)
+                self.stdout.write(
+                    f"{extractor.name}: paused. A scheduler knows within half a minute; a run "
+                    "under way goes on."
+                )
+            else:
+                due = schedule.resume(extractor)
+                self.stdout.write(f"{extractor.name}: next run {_moment(due)}")
 
     def _extract(self, chosen: Iterable[Extractor], *, quiet: bool) -> "list[Run]":
         archive = Archive()
@@ -153,13 +180,14 @@ class Command(BaseCommand):
             status = statuses.get(extractor.name)
             last = status.last_run if status else None
             upcoming = status.next_run_at if status and extractor.is_scheduled else None
+            is_paused = bool(status and status.paused_at)
             rows.append(
                 (
                     extractor.name,
                     extractor.schedule,
                     _moment(last.started_at if last else None),
                     str(last.outcome) if last else "-",
-                    _moment(upcoming),
+                    "paused" if is_paused else _moment(upcoming),
                 )
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

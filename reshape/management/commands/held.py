@@ -3,15 +3,12 @@
 import json
 from typing import Any
 
-from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import models
-from django.db.models import Count, Max, QuerySet
 
 from raw_store.errors import closest_first
 from reshape.models import HeldRow
 from reshape.registry import all_transforms
+from reshape.waiting import groups_of, rows_of, sentence, target_model
 
 
 class Command(BaseCommand):
@@ -36,13 +33,13 @@ class Command(BaseCommand):
                 f"Known sources, closest first: {listed}."
             )
         held = HeldRow.objects.filter(source=source) if source else HeldRow.objects.all()
-        found = _rows(held) if options["rows"] else _groups(held)
+        found = rows_of(held) if options["rows"] else groups_of(held)
         for entry in found[: options["limit"]]:
-            shown = {**entry, "target_model": _target_model(entry["model"], entry["field"])}
+            shown = {**entry, "target_model": target_model(entry["model"], entry["field"])}
             if options["json"]:
                 self.stdout.write(json.dumps(shown, default=str))
             else:
-                self.stdout.write(_sentence(shown))
+                self.stdout.write(sentence(shown))
         if not options["json"]:
             self._close(held.count(), found.count(), options["limit"])
 
@@ -54,45 +51,3 @@ class Command(BaseCommand):
             more = line_count - limit
             self.stdout.write(f"… {more:,} more; --limit {line_count} shows all")
         self.stdout.write(f"{row_count:,} {'row is' if row_count == 1 else 'rows are'} held.")
-
-
-def _groups(held: "QuerySet[HeldRow]") -> "QuerySet[HeldRow, Any]":
-    return (
-        held.values("source", "model", "field", "target")
-        .annotate(row_count=Count("key"), example=Max("key"))
-        .order_by("-row_count", "model", "field", "target")
-    )
-
-
-def _rows(held: "QuerySet[HeldRow]") -> "QuerySet[HeldRow, Any]":
-    return held.values("source", "model", "key", "field", "target", "fetch_id").order_by(
-        "model", "field", "key"
-    )
-
-
-def _sentence(entry: dict[str, Any]) -> str:
-    """What one group or one row waits for."""
-    if "key" in entry:
-        who, verb = f"{entry['model']} {entry['key']}", "waits"
-    else:
-        count = entry["row_count"]
-        who = f"{count:,} {'row' if count == 1 else 'rows'} of {entry['model']}"
-        verb = "waits" if count == 1 else "wait"
-    if not entry["target"]:
-        what = f"a payload that gives {entry['field']}"
-    else:
-        what = f"{entry['target_model']} {entry['target']!r} ({entry['field']})"
-    example = "" if "key" in entry else f", as {entry['example']}"
-    return f"{who} {verb} for {what}{example}"
-
-
-def _target_model(label: str, name: str) -> str:
-    """The model that a foreign key leads to; empty where the column itself is waited for.
-
-    Its source or its field may be gone from the code since the last replay.
-    """
-    try:
-        field = apps.get_model(label)._meta.get_field(name)
-    except (LookupError, FieldDoesNotExist):
-        return ""
-    return field.target_field.model._meta.label if isinstance(field, models.ForeignKey) else ""

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from graphql import build_schema
 from hypothesis import strategies as st
 from strawberry.scalars import JSON, Base64
@@ -68,14 +69,15 @@ def literal(value):
 def operations(api, entities):
     """A strategy of operations on these entities."""
     types = build_schema(api.schema.as_str()).type_map
-    return st.composite(lambda draw: _Writer(draw, api.catalog, types, entities).write())()
+    return st.composite(lambda draw: _Writer(draw, api, types, entities).write())()
 
 
 class _Writer:
-    def __init__(self, draw, catalog, types, entities):
+    def __init__(self, draw, api, types, entities):
         self.draw = draw
         self.types = types
-        self.catalog = catalog
+        self.catalog = api.catalog
+        self.schema = api.schema
         self.entities = entities
         self.made = Operation()
         self.declared = {}
@@ -131,7 +133,52 @@ class _Writer:
             given = {key.name: self.value(key.scalar) for key in keys}
             arguments = ", ".join(f"{name}: {literal(value)}" for name, value in given.items())
             return f"{alias}{names.one}({arguments}) {self.selection(entity, 3)}"
+        if kind == 9:
+            self.made.places += 2
+            return (
+                f"{alias}{names.connection}{self.by_cursor(entity)} {self.page_selection(entity)}"
+            )
         return f"{alias}{names.many}{self.arguments(entity)} {self.selection(entity, 3)}"
+
+    def by_cursor(self, entity):
+        given = {}
+        if self.chance(40):
+            given["filters"] = self.filters(entity, 1)
+        order = self.orders(entity) if self.chance(60) else []
+        given["order"] = order
+        names = ("first", "after") if self.chance(60) else ("last", "before")
+        if self.chance(80):
+            given[names[0]] = self.draw(st.integers(0, 4))
+        if self.chance(60):
+            given[names[1]] = self.cursor(entity, order)
+        return "(" + ", ".join(f"{name}: {literal(value)}" for name, value in given.items()) + ")"
+
+    def cursor(self, entity, order):
+        """The cursor of some row, in this order or, rarely, in that of the key."""
+        asked = None if self.chance(5) else order
+        variables = {"order": json.loads(json.dumps(asked))}
+        text = (
+            f"query ($order: [{entity.names.order}!]) "
+            f"{{ c: {entity.names.connection}(order: $order) {{ edges {{ cursor }} }} }}"
+        )
+        found = async_to_sync(self.schema.execute)(text, variable_values=variables)
+        edges = found.data["c"]["edges"] if found.data else []
+        if not edges or self.chance(3):
+            return "no cursor"
+        return self.variable("String", self.one_of(edges)["cursor"])
+
+    def page_selection(self, entity):
+        bound = self.draw(st.integers(1, 9))
+        count = f"count(mode: CAPPED, upTo: {bound}) {{ value isExact mode }}"
+        parts = [
+            lambda: f"nodes {self.selection(entity, 2)}",
+            lambda: f"{self.alias()}edges {{ cursor n: node {self.selection(entity, 1)} }}",
+            lambda: "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }",
+            lambda: f"totalCount{self.switch()} __typename",
+            lambda: count,
+        ]
+        chosen = {self.draw(st.integers(0, len(parts) - 1)) for _ in range(3)}
+        return "{ " + " ".join(parts[number]() for number in sorted(chosen)) + " }"
 
     def selection(self, entity, depth):
         return "{ " + self.body(entity, depth) + " }"

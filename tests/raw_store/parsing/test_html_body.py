@@ -43,7 +43,7 @@ def test_any_bytes_are_a_page(body):
 
 @pytest.mark.parametrize("end", [b"", b"</div>" * 200_000], ids=["open", "closed"])
 def test_a_page_of_blocks_without_end_is_refused(end):
-    with pytest.raises(BodyUnreadable, match="nests more than 20,000 blocks"):
+    with pytest.raises(BodyUnreadable, match="nests more than 20,000 elements"):
         page(b"<div>" * 200_000 + end)
 
 
