@@ -16,4 +16,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
-CMD ["sh", "-c", "python manage.py migrate --verbosity 0 && exec uvicorn etl.asgi:application --lifespan on --host 0.0.0.0 --port 8000"]
+CMD ["sh", "-c", "python manage.py migrate --verbosity 0 && exec uvicorn etl.asgi:application --lifespan on --timeout-graceful-shutdown 5 --host 0.0.0.0 --port 8000"]

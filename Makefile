@@ -46,7 +46,8 @@ check: $(BIN)/.dev-stamp ## Formatting, lint, types, layers, Django's checks, mi
 
 serve: $(BIN)/.run-stamp ## Serve GraphQL and run the schedule; HOST and PORT say where
 	$(MANAGE) migrate --verbosity 0
-	$(BIN)/uvicorn etl.asgi:application --lifespan on --host $(HOST) --port $(PORT)
+	$(BIN)/uvicorn etl.asgi:application --lifespan on --timeout-graceful-shutdown 5 \
+		--host $(HOST) --port $(PORT)
 
 bench: $(BIN)/.dev-stamp ## Run every bench/bench_*.py; results go to build/bench/
 	@mkdir -p build/bench

@@ -32,9 +32,12 @@ from raw_store.archive import Archive
 
 from .columns import columns_of
 from .errors import HistoryUnknown
+from .merged_history import choose_merged
+from .merging import ranks_of, record_columns
 from .models import Derived
 from .parse import parse_segments
 from .readings import find_outcomes
+from .records import record_schema
 from .registry import transforms_of
 from .spans import find_spans
 from .sql import duck, duck_type, empty_table, quoted, quoted_name
@@ -122,11 +125,6 @@ def _states(
             f"{model._meta.label} has a column {taken.pop()!r} of its own, which history needs. "
             "Call the model's column something else."
         )
-    if columns_of(model).merges_fields:
-        raise HistoryUnknown(
-            f"{model._meta.label} merges fields: its states are not told yet. "
-            "`manage.py replay --as-of TIME --into FILE` gives its rows of any moment."
-        )
     # A compaction between two steps must not change which segments they speak of.
     archive = archive.pinned()
     transforms = transforms_of(model._meta.app_label)
@@ -148,7 +146,11 @@ def _states(
                     find_spans(connection, feeds.get(feed_name))
                     files = reading.files(model._meta.db_table)
                     _add_records(connection, model, transform.name, files, key)
-        _choose(connection, model)
+        if columns_of(model).merges_fields:
+            feed_of = {transform.name: transform.feed for transform in transforms}
+            choose_merged(connection, columns_of(model), ranks_of(model, feed_of))
+        else:
+            _choose(connection, model)
         yield connection
 
 
@@ -166,7 +168,7 @@ def _add_records(
     )
     if not files:
         return
-    given = ", ".join(f"r.{quoted_name(column.name)}" for column in columns.given)
+    given = ", ".join(f"r.{quoted_name(name)}" for name in record_columns(model))
     parameters: dict[str, Any] = {
         "transform": transform,
         "files": [str(path) for path in files],
@@ -222,10 +224,9 @@ _SPANS = pa.schema(
 
 
 def _schema(model: type[Derived]) -> pa.Schema:
-    columns = columns_of(model)
     return pa.schema(
         [
-            *[pa.field(column.name, column.arrow) for column in columns.given],
+            *[record_schema(model).field(name) for name in record_columns(model)],
             pa.field("fetch_id", pa.string()),
             pa.field("_fetched_at", pa.timestamp("us", tz="UTC")),
             pa.field("_sequence", pa.int64()),

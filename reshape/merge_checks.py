@@ -80,13 +80,6 @@ def check_merging(model: type[Derived]) -> Iterator[checks.CheckMessage]:
             f'{model._meta.label} has a precedence, but merge = "row" takes whole records.',
             'Add merge = "fields".',
         )
-    if model.merge == "fields" and model.keep_history:
-        yield _wrong(
-            model,
-            f'{model._meta.label} keeps its history, which merge = "fields" has none of yet.',
-            "Remove keep_history; `manage.py replay --as-of TIME --into FILE` gives its rows of "
-            "any moment.",
-        )
     try:
         columns = columns_of(model)
     except FieldUnsupported:

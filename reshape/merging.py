@@ -60,7 +60,7 @@ def choose(
     table = model._meta.db_table
     columns = columns_of(model)
     if columns.merges_fields:
-        chosen = _merged(table, columns, _ranks(model, feed_of))
+        chosen = merged(table, columns, ranks_of(model, feed_of))
     else:
         chosen = _newest(table, columns)
     connection.execute(f"CREATE TABLE linked_{table} AS {chosen}")
@@ -142,15 +142,17 @@ def _newest(table: str, columns: Columns) -> str:
         """
 
 
-def _merged(table: str, columns: Columns, ranks: Mapping[str, str]) -> str:
-    """For each natural key, column by column, what the newest current record that gives it says.
+def merged(table: str, columns: Columns, ranks: Mapping[str, str]) -> str:
+    """The query over `records_TABLE` for the rows of a model that merges fields.
+
+    For each natural key, column by column, what the newest current record that gives it says.
 
     `ranks` holds, for a column with a precedence, the SQL of a record's rank; the highest rank
     wins before the newest place. Each column is the same since the oldest record of its
     unbroken series; the row is what it is since the newest of these, whose `fetch_id` it has.
     """
     key = _listed(columns.key)
-    merged = [
+    parts = [
         _Merged(f"c{at}", column, at, ranks.get(column.name, "0"))
         for at, column in enumerate(columns.given, start=1)
         if column.name not in columns.key
@@ -165,22 +167,22 @@ def _merged(table: str, columns: Columns, ranks: Mapping[str, str]) -> str:
                 *, row_number() OVER (PARTITION BY {key} ORDER BY {_IN_TIME}) AS _place
             FROM records_{table}
         ),
-        said AS (SELECT {_each("*", [m.place for m in merged])} FROM placed),
+        said AS (SELECT {_each("*", [m.place for m in parts])} FROM placed),
         chosen AS (
-            SELECT {_each(key, [select for m in merged for select in m.winner])}
+            SELECT {_each(key, [select for m in parts for select in m.winner])}
             FROM said
             WHERE _is_current
             GROUP BY {key}
         ),
         compared AS (
-            SELECT said.*, {_each("true AS _is_chosen", [m.won for m in merged])}
+            SELECT said.*, {_each("true AS _is_chosen", [m.won for m in parts])}
             FROM said JOIN chosen ON {_equal(columns.key, "said", "chosen")}
         ),
         ended AS (
-            SELECT {_each(key, [m.other for m in merged])} FROM compared GROUP BY {key}
+            SELECT {_each(key, [m.other for m in parts])} FROM compared GROUP BY {key}
         ),
         series AS (
-            SELECT {key}, greatest({_each("1", [m.since for m in merged])}) AS _since_place
+            SELECT {key}, greatest({_each("1", [m.since for m in parts])}) AS _since_place
             FROM compared JOIN ended USING ({key})
             GROUP BY {key}
         )
@@ -218,7 +220,7 @@ class _Merged:
         self.since = f"min({at}) FILTER ({at} > {after}) % {_RANK}"
 
 
-def _ranks(model: type[Derived], feed_of: Mapping[str, str]) -> dict[str, str]:
+def ranks_of(model: type[Derived], feed_of: Mapping[str, str]) -> dict[str, str]:
     """Column → the SQL of a record's rank: the more trusted its feed, the higher."""
     ranks = {}
     for column, listed in model.precedence.items():

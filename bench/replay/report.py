@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .verdicts import verdicts
+
 Found = dict[str, Any]
 
 _LOADS = {
@@ -17,6 +19,9 @@ _AIMS = {"floor": "0.6", "django_one_by_one": "150", "dlt_merge": "15"}
 def tables(known: Found) -> str:
     """Every part that was measured, as Markdown."""
     written = [writer(known[name]) for name, writer in _PARTS.items() if name in known]
+    if judged := verdicts(known):
+        head = ["must show", "measured", "aim", ""]
+        written.append(f"## Aims\n\n{_table(head, [each.cells for each in judged])}")
     return "\n\n".join(written) + "\n"
 
 
@@ -105,6 +110,21 @@ def _real(part: Found) -> str:
     return _section("Recorded histories", part, "\n".join([_table(head, rows), *skipped]))
 
 
+def _sql(part: Found) -> str:
+    rows = [
+        [
+            {"typed": "DuckDB's types in the SELECT", "json": "values left as JSON"}[name],
+            f"{part['seconds'][f'ours_{name}']:.2f}",
+            f"{part['seconds'][f'bare_{name}']:.2f}",
+            f"{speed:.2f} ({part['processor_speed'][name]:.2f})",
+        ]
+        for name, speed in part["speed"].items()
+    ]
+    head = ["same SELECT", "ours, s", "bare DuckDB, s", "speed (of computing)"]
+    said = f"{part['records']:,} records of {part['payloads']:,} payloads; {part['peak_mb']:.0f} MB"
+    return _section("Transforms in SQL", part, f"{said} at most.\n\n{_table(head, rows)}")
+
+
 def _cost(each: Found) -> list[str]:
     return [f"{each['seconds']:.2f}", f"{each['cpu_s']:.2f}", f"{each['peak_mb']:.0f}"]
 
@@ -131,4 +151,5 @@ _PARTS = {
     "nothing": _nothing,
     "incremental": _incremental,
     "real": _real,
+    "sql": _sql,
 }

@@ -18,6 +18,8 @@ from . import home, payloads
 Result = dict[str, Any]
 
 PEERS = home.ROOT / "build" / "peers" / "bin" / "python"
+# Payloads that the slow ways are tried on, at most: their rate hardly depends on it.
+_BULK, _ONE_BY_ONE, _DLT = 1_000, 40, 200
 LOADS = ("first", "forced", "changed", "changed_alone", "nothing")
 
 
@@ -83,11 +85,11 @@ def _ways(count: int, each: int, template: Path, *, sqlite: bool) -> list[Way]:
     ways = [
         Way(name="ours", payload_count=count, run=ours),
         rival("floor", count),
-        rival("django_bulk", max(1, count // 10)),
-        rival("django_one_by_one", max(1, count // 200)),
+        rival("django_bulk", max(1, min(_BULK, count // 10))),
+        rival("django_one_by_one", max(1, min(_ONE_BY_ONE, count // 200))),
     ]
     if sqlite and PEERS.exists():
-        ways.append(Way(name="dlt_merge", payload_count=max(1, count // 50), run=dlt))
+        ways.append(Way(name="dlt_merge", payload_count=max(1, min(_DLT, count // 50)), run=dlt))
     return ways
 
 

@@ -166,6 +166,11 @@ def _bare(files: list[Path], folder: Path, count: int, *, is_typed: bool) -> Non
     assert written == [(count * RECORDS_EACH,)], written
 
 
+def in_child(folder: Path, *, count: int, rounds: int) -> dict[str, Any]:
+    """The same as a part of `python -m bench.replay`."""
+    return measure(folder, count=count, rounds=rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.replay.sql", description=__doc__)
     parser.add_argument("--payloads", type=int, default=20_000, help="of 50 records each (20,000)")

@@ -121,6 +121,24 @@ def test_it_serves_pages_and_files(server):
     assert server.get(script).headers["Content-Type"].startswith("text/javascript")
 
 
+def test_it_answers_sql(server):
+    sql = "SELECT count(*) AS n FROM quakes_network WHERE code = $code"
+
+    answer = server.post("/sql?format=csv", json={"sql": sql, "parameters": {"code": "ci"}})
+
+    # Nothing is built yet.
+    assert answer.content == b"n\n0\n"
+
+
+def test_an_answer_of_sql_that_fails_midway_is_seen_to_break_off(server):
+    sql = "SELECT if(range = 500000, error('enough'), 'x') FROM range(1000000)"
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        server.get("/sql", params={"sql": sql, "format": "csv"})
+
+    assert server.get("/sql", params={"sql": "SELECT 1"}).status_code == 200
+
+
 def test_live_questions_do_not_keep_it_from_stopping(server, started):
     question = {"query": "query @live { networks { code } }"}
     headers = {"Accept": "text/event-stream"}
