@@ -18,7 +18,6 @@ from graphql import (
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
-    print_directive,
 )
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
@@ -91,9 +90,6 @@ class _Schema(strawberry.Schema):
         super().__init__(*args, **more)
         # A directive that strawberry knows costs it a call for every field of every answer.
         self._schema.directives = (*self._schema.directives, _LIVE)
-
-    def as_str(self) -> str:
-        return f"{print_directive(_LIVE)}\n\n{super().as_str()}"
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
