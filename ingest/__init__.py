@@ -12,6 +12,7 @@ from .errors import (
     HostUnavailable,
     IngestError,
     PagesInCircle,
+    RobotsRefused,
     StatusUnexpected,
 )
 from .receiving import signatures
@@ -30,6 +31,7 @@ __all__ = [
     "IngestError",
     "PagesInCircle",
     "Response",
+    "RobotsRefused",
     "Secrets",
     "StatusUnexpected",
     "Window",

@@ -66,6 +66,7 @@ class Client:
         watermarks: Mapping[str, Any],
         advance: Callable[[str, Any], None],
         auth: Iterable[Auth] = (),
+        admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._redactor = redactor
         self._patience = patience
@@ -77,7 +78,10 @@ class Client:
         self.response_count = 0
         """Responses that requests of this client ended in."""
         self._session = Session(
-            transport, defaults=_DEFAULTS, is_secret_header=redactor.is_secret_header
+            transport,
+            defaults=_DEFAULTS,
+            is_secret_header=redactor.is_secret_header,
+            admit=admit,
         )
 
     async def __aenter__(self) -> Self:

@@ -29,6 +29,10 @@ class AuthFailed(FetchFailed):
     """A credential cannot be had: not set, or refused by a token endpoint."""
 
 
+class RobotsRefused(FetchFailed):
+    """A host's robots.txt does not allow a request, or could not be read."""
+
+
 class StatusUnexpected(FetchFailed):
     """`raise_for_status()` met a status that is not a success."""
 

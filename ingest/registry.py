@@ -44,6 +44,8 @@ class Extractor:
     timezone: str = "UTC"
     catch_up: CatchUp = "once"
     """What becomes of runs that were missed: none of them, one, or each is made up for."""
+    robots: feeds.Feed | None = None
+    """Where robots.txt is archived, for a feed that follows it."""
     host: str | None = None
     """The host it asks, by which it belongs to a shard; without it, its source's name."""
     timeout: float = DEFAULT_TIMEOUT
@@ -128,6 +130,7 @@ def extractor(
     timezone: str = "UTC",
     catch_up: CatchUp = "once",
     host: str | None = None,
+    robots: bool = False,
     auth: Auth | Iterable[Auth] | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Declare the async function below as the extractor of the feed `name` (`source.feed`).
@@ -148,7 +151,8 @@ def extractor(
     `rate` (`"5/s"`, `"100/m"`, `"1000/h"`) and `concurrency` are how each host it asks is asked at
     most, by all feeds and processes together; where feeds differ the strictest counts.
     `catch_up` says what becomes of runs that were missed: `skip`, `once` for all, or `all` of them.
-    `host` is the host it asks, by which it belongs to a shard.
+    `host` is the host it asks, by which it belongs to a shard. With `robots` each host's robots.txt
+    is followed.
     `auth` is one of `ingest.auth`, or several: what requests show, and to whom.
     """
     if every is not None and cron is not None:
@@ -230,6 +234,7 @@ def extractor(
             timezone=timezone,
             catch_up=catch_up,
             host=host.lower() if host else None,
+            robots=feeds.declare(feeds.Feed(name=f"{feed.source}.robots")) if robots else None,
             timeout=timeout,
             max_body=max_body,
             secrets=_with_those_of(auths, secrets),

@@ -8,7 +8,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,9 @@ from .models import FeedStatus, Outcome, Run, Watermark
 from .notices.outbox import note
 from .pace import Patience
 from .politeness.paces import shared_paces
+from .politeness.robots import Admit, robots_of
 from .redact import Redactor
+from .registry import Extractor
 from .transport import ArchivingTransport
 from .uncancelled import uncancelled
 from .wire.choosing import wire_of
@@ -127,14 +129,18 @@ async def run_feed(
                 patience=patience or Patience(),
                 on_archived=ledger.archived,
             )
-            async with Client(
-                transport,
-                redactor=redactor,
-                patience=patience or Patience(),
-                watermarks=await sync_to_async(_watermarks)(name),
-                advance=ledger.advance,
-                auth=extractor.auth,
-            ) as client:
+            async with (
+                _robots(extractor, transport, archive, run) as admit,
+                Client(
+                    transport,
+                    redactor=redactor,
+                    patience=patience or Patience(),
+                    watermarks=await sync_to_async(_watermarks)(name),
+                    advance=ledger.advance,
+                    auth=extractor.auth,
+                    admit=admit,
+                ) as client,
+            ):
                 await (work(client, ledger) if work else extractor.function(client))
             await writer.seal(complete=True, in_transaction=lambda: _end(run, Outcome.COMPLETE))
     except asyncio.CancelledError:
@@ -181,6 +187,20 @@ class ReceivedRun:
         finally:
             _running_here.discard(self._run.id)
         _report(self._run)
+
+
+@asynccontextmanager
+async def _robots(
+    extractor: Extractor, transport: ArchivingTransport, archive: Archive, run: Run
+) -> AsyncIterator[Admit | None]:
+    """What admits a run's requests, where its feed follows robots.txt; that is archived apart."""
+    if extractor.robots is None:
+        yield None
+        return
+    async with archive.writer(extractor.robots.name, run.id) as writer:
+        apart = transport.into(replace(extractor, feed=extractor.robots), writer)
+        yield robots_of(apart, shared_paces()).admit
+        await writer.seal()
 
 
 def mark_interrupted(feed: str | None = None) -> int:

@@ -4,7 +4,7 @@ What a server may say is bounded: twenty hops, http and https, and nothing that 
 origin goes to another: Authorization, cookies, and every header whose name speaks of a secret.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.message import Message
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, cast
@@ -33,10 +33,12 @@ class Session:
         *,
         defaults: Mapping[str, str],
         is_secret_header: Callable[[str], bool],
+        admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._transport = transport
         self._defaults = tuple(defaults.items())
         self._is_secret_header = is_secret_header
+        self._admit = admit
         self._jar = CookieJar()
         self._has_cookies = False
 
@@ -75,6 +77,8 @@ class Session:
         while True:
             if self._has_cookies:
                 self._show_cookies(request)
+            if self._admit is not None:
+                await self._admit(request.url)
             response = await self._transport.fetch(request)
             if response.sets_cookies:
                 self._learn_cookies(request, response)

@@ -89,6 +89,19 @@ class ArchivingTransport:
         self._sequence = itertools.count()
         self._key_headers = frozenset(name.lower() for name in extractor.feed.key_headers)
 
+    def into(self, extractor: Extractor, writer: Writer) -> "ArchivingTransport":
+        """A transport over the same wire that archives into another feed; it is not closed."""
+        return ArchivingTransport(
+            self._wire,
+            extractor=extractor,
+            run_id=self._run_id,
+            archive=self._archive,
+            writer=writer,
+            redactor=self._redactor,
+            paces=self._paces,
+            patience=self._patience,
+        )
+
     async def aclose(self) -> None:
         await self._wire.aclose()
 

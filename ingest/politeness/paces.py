@@ -7,6 +7,7 @@ every half where other processes ask the same host, and lets go of what nobody h
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -51,6 +52,9 @@ class Paces:
         self._clock = clock
         self._call = call or _in_database_thread
         self._hosts: dict[str, HostPace] = {}
+        self.robots: dict[str, object] = {}
+        """What `robots` knows of each origin."""
+        self.robots_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._leased: dict[str, None] = {}
         self._order = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None

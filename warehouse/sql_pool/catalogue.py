@@ -25,8 +25,6 @@ _TABLE_FUNCTIONS = frozenset(
         "repeat_row",
         "json_each",
         "json_tree",
-        "histogram",
-        "histogram_values",
         "duckdb_tables",
         "duckdb_columns",
         "duckdb_types",
@@ -107,16 +105,17 @@ def _reasons(tree: Any) -> Iterator[str]:
             if name not in _SHOWN:
                 yield f"SHOW {name.upper()} is refused."
         elif kind == "BASE_TABLE" or (kind == "SHOW_REF" and node["table_name"]):
-            yield from _refused_table(node["schema_name"], node["table_name"])
+            yield from _refused_table(node["catalog_name"], node["schema_name"], node["table_name"])
         elif node.get("class") == "FUNCTION":
             name = str(node["function_name"]).lower()
             if name in _REFUSED_FUNCTIONS:
                 yield f"The function {name}() is refused."
 
 
-def _refused_table(schema: str, table: str) -> Iterator[str]:
+def _refused_table(catalog: str, schema: str, table: str) -> Iterator[str]:
     name = table.removeprefix('"').removesuffix('"').lower()
-    if not re.fullmatch(r"\w+", name):
+    # All parts: DuckDB takes "folder/file".parquet for a file, too.
+    if not all(re.fullmatch(r"\w*", part) for part in (catalog, schema, name)):
         yield f"There is no table {table!r}, and files are not read by their names."
     elif schema.lower() == _NOTES:
         yield "The schema build, in which a build notes how it was made, is refused."

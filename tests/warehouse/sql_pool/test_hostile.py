@@ -79,6 +79,14 @@ SELECT * FROM sniff_csv('/etc/passwd')
 SELECT * FROM '/etc/passwd'
 SELECT * FROM '{home}/warehouse/models/quakes.parquet'
 SELECT * FROM "models/quakes.parquet"
+SELECT * FROM "{home}/warehouse/models/quakes".parquet
+FROM histogram('{home}/warehouse/models/quakes.parquet', magnitude)
+FROM histogram_values('{home}/warehouse/models/quakes.parquet', 'magnitude')
+FROM quakes POSITIONAL JOIN '{home}/warehouse/models/quakes.parquet'
+FROM quakes LIMIT (SELECT count(*) FROM glob('/*'))
+FROM quakes, LATERAL (FROM read_text('/etc/passwd'))
+SUMMARIZE '/etc/passwd'
+DESCRIBE build.copies
 SELECT * FROM 'https://127.0.0.1:1/x.parquet'
 SELECT * FROM read_parquet('https://127.0.0.1:1/x.parquet')
 SELECT * FROM read_parquet('s3://bucket/x.parquet')
