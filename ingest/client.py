@@ -7,7 +7,7 @@ import asyncio
 import copy
 import json as json_module
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,6 +18,10 @@ from .auth import Auth, Shown
 from .auth.credentials import Keeper
 from .auth.in_run import RunAuth, Turn, is_signing_in
 from .errors import AddressRefused, ExtractorFailed, FetchFailed
+from .frontier.links import page_links
+from .frontier.plan import Acknowledging, FindLinks, Visited
+from .frontier.plan import Plan as CrawlPlan
+from .frontier.scope import Scope, Within
 from .pace import RETRIED, Patience
 from .pagination import Asked, Way, link_header
 from .pagination import next_url as found_by
@@ -30,6 +34,7 @@ from .wire.errors import Refused, WireFailure
 from .wire.request import Params
 
 if TYPE_CHECKING:
+    from .frontier.crawling import Crawling
     from .transport import ArchivingTransport
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,7 @@ class Client:
         watermarks: Mapping[str, Any],
         advance: Callable[[str, Any], None],
         auth: Iterable[Auth] = (),
+        ledger: Acknowledging | None = None,
         admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._redactor = redactor
@@ -74,6 +80,8 @@ class Client:
         self._advance = advance
         self._auth = RunAuth(auth)
         self._window: Window | None = None
+        self._ledger = ledger
+        self._crawls: list[Crawling] = []
         self.has_asked_for_windows = False
         self.response_count = 0
         """Responses that requests of this client ended in."""
@@ -93,6 +101,8 @@ class Client:
         error: BaseException | None = None,
         at: TracebackType | None = None,
     ) -> None:
+        for crawl in self._crawls:
+            await crawl.aclose()
         await self._session.aclose()
 
     async def get(
@@ -252,6 +262,51 @@ class Client:
     def _is_secret_header(self, name: str) -> bool:
         lowered = name.lower()
         return lowered in _CREDENTIALS or self._redactor.is_secret_header(lowered)
+
+    async def crawl(
+        self,
+        start: str | Iterable[str],
+        *,
+        within: Within = "host",
+        allow: Sequence[str] = (),
+        deny: Sequence[str] = (),
+        depth: int | None = None,
+        links: FindLinks | None = page_links,
+        sitemaps: str | Iterable[str] = (),
+        concurrency: int = 4,
+        at_risk: int | None = None,
+    ) -> AsyncIterator[Visited]:
+        """The pages at `start` and those that are found from there, each once.
+
+        What is followed: addresses `within` the start's `host`, its `prefix` (folder) or
+        `anywhere`, that match one of `allow` and none of `deny` (regular expressions), at most
+        `depth` links away. `links` finds them in a response (those of HTML pages; None: what
+        `page.follow(…)` is given, alone). `sitemaps` are addresses, or `"robots"`: those that
+        robots.txt names. A run goes on where an earlier one stopped, until nothing is left; the
+        next one begins anew. `at_risk` is how many pages a crash may make be fetched again, ten
+        times `concurrency` unless given.
+        """
+        if self._ledger is None:
+            raise ExtractorFailed("A crawl needs the database, and there is none here.")
+        starts = (start,) if isinstance(start, str) else tuple(start)
+        given = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
+        at_once = max(concurrency, 1)
+        plan = CrawlPlan(
+            start=starts,
+            scope=Scope.of(starts, within=within, allow=allow, deny=deny, depth=depth),
+            find_links=links,
+            sitemaps=tuple(each for each in given if each != "robots"),
+            reads_robots="robots" in given,
+            concurrency=at_once,
+            at_risk=max(at_once, at_risk or 10 * at_once),
+        )
+        # Its rows are models, which cannot be imported before Django is ready.
+        from .frontier.crawling import Crawling
+
+        crawling = Crawling(self, self._redactor, self._ledger, plan)
+        self._crawls.append(crawling)
+        async for page in crawling.pages():
+            yield page
 
     async def windows(
         self,

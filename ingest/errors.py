@@ -58,6 +58,14 @@ class PagesInCircle(ExtractorFailed):
     """A listing in pages leads back to a page that was seen, or does not go on."""
 
 
+class RequestUnknown(IngestError):
+    """A cassette has no answer to a request."""
+
+
+class RequestUnanswered(IngestError):
+    """In a dry run: what an extractor does next depends on an answer that nobody has."""
+
+
 class BackfillInvalid(IngestError):
     """A backfill that cannot be done, or of which a part could not."""
 

@@ -120,6 +120,68 @@ class BackfillPartition(models.Model):
         return f"{self.feed} {self.since:%Y-%m-%d %H:%M}: {self.state}"
 
 
+class FrontierState(models.IntegerChoices):
+    """Where an address of a crawl stands."""
+
+    WAITING = 0
+    LEASED = 1
+    DONE = 2
+    FAILED = 3
+
+
+class Crawl(models.Model):
+    """One walk over everything that a crawl finds; it may take several runs."""
+
+    id = models.BigAutoField(primary_key=True)
+    feed = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    done_count = models.BigIntegerField(default=0)
+    """Addresses, once it is finished; `failed_count` as well."""
+    failed_count = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["feed"], condition=models.Q(finished_at=None), name="one_open_crawl"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.feed} {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class FrontierUrl(models.Model):
+    """An address that a crawl has found; see `ingest.frontier.store`."""
+
+    id = models.BigAutoField(primary_key=True)
+    # Its index would repeat what the others begin with.
+    crawl = models.ForeignKey(Crawl, models.CASCADE, related_name="urls", db_index=False)
+    key = models.CharField(max_length=32)
+    """The beginning of its request's key: two addresses of one request are one."""
+    url = models.TextField()
+    depth = models.IntegerField()
+    """How many links it is away from the start."""
+    rank = models.IntegerField()
+    """The lowest is asked for first."""
+    is_sitemap = models.BooleanField(default=False)
+    state = models.SmallIntegerField(choices=FrontierState, default=FrontierState.WAITING)
+    attempts = models.IntegerField(default=0)
+    """How often it was leased."""
+    run_id = models.UUIDField(null=True)
+    """The run that leased it last."""
+    lease_until = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    """Why it could not be fetched."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["crawl", "key"], name="one_url")]
+        indexes = [models.Index(fields=["crawl", "state", "rank", "id"], name="frontier_next")]
+
+    def __str__(self) -> str:
+        return f"{self.url}: {FrontierState(self.state).label}"
+
+
 class HostState(models.Model):
     """How a host is to be asked, by every feed and process; see `ingest.politeness`."""
 

@@ -63,6 +63,7 @@ class Ledger:
     failure_count: int = 0
     watermarks: dict[str, Any] = field(default_factory=dict)
     _acts: list[Callable[[], None]] = field(default_factory=list)
+    _asked: list[Callable[[], Callable[[], None] | None]] = field(default_factory=list)
     _recorded: int = 0
 
     def archived(self, payload: Payload) -> None:
@@ -78,11 +79,27 @@ class Ledger:
         """Do something in the transaction that acknowledges all that was archived up to now."""
         self._acts.append(act)
 
+    def at_each_seal(self, ask: Callable[[], Callable[[], None] | None]) -> None:
+        """Call `ask` whenever rows are fixed; what it returns is done in their transaction."""
+        self._asked.append(ask)
+
+    def seal_soon(self) -> None:
+        self.writer.seal_soon()
+
+    @property
+    def feed(self) -> str:
+        return self.run.feed
+
+    @property
+    def run_id(self) -> UUID:
+        return self.run.id
+
     def at_seal(self) -> Callable[[], None] | None:
         """The work for the transaction that acknowledges the rows pending now, and no others."""
         count = self.writer.count + self.writer.pending
         watermarks, self.watermarks = self.watermarks, {}
         acts, self._acts = self._acts, []
+        acts += [act for ask in self._asked if (act := ask())]
         if count == self._recorded and not watermarks and not acts:
             return None
         self._recorded = count
@@ -139,6 +156,7 @@ async def run_feed(
                     advance=ledger.advance,
                     auth=extractor.auth,
                     admit=admit,
+                    ledger=ledger,
                 ) as client,
             ):
                 await (work(client, ledger) if work else extractor.function(client))

@@ -19,7 +19,7 @@ from raw_store.errors import ArchiveError
 from raw_store.ids import new_id
 from raw_store.large_bodies import read_spooled, spool_folder
 from raw_store.pages import LARGEST_BODY
-from raw_store.payload import Payload, digest, request_key
+from raw_store.payload import Payload, digest
 from raw_store.rows import changed
 from raw_store.spool import Spool
 from raw_store.versions import Latest
@@ -32,6 +32,7 @@ from .politeness.host import HostPace
 from .politeness.paces import Paces
 from .redact import Redactor, holds_masks
 from .registry import Extractor
+from .request_keys import key_of
 from .response import Body, Response
 from .turns import shared_turns
 from .uncancelled import uncancelled
@@ -242,21 +243,7 @@ class ArchivingTransport:
         return Spool.of(self._redactor.response_chunks(body.chunks()), spool_folder())
 
     def _key(self, request: Request) -> str:
-        """The request's key: a renewed token leaves it as it was, see `ingest.redact`."""
-        chosen: list[tuple[str, str]] = []
-        if names := self._key_headers:
-            headers = self._redactor.headers(tuple(request.headers))
-            chosen = [(name, value) for name, value in headers if name.lower() in names]
-        return request_key(
-            request.method,
-            self._redactor.url(request.url, for_key=True),
-            self._redactor.request_body(
-                request.content, request.header("content-type"), for_key=True
-            )
-            if request.content
-            else None,
-            chosen,
-        )
+        return key_of(request, self._redactor, self._key_headers)
 
     async def _known(self, request: Request, key: str) -> Latest | None:
         """The archived version whose validators a GET should carry."""

@@ -44,6 +44,10 @@ class ExportRefused(ArchiveError):
     """An export could not be made; no file of it is left."""
 
 
+class CassetteInvalid(ArchiveError):
+    """A file that is to be a cassette is not one, or cannot be read."""
+
+
 class PayloadNotFound(ArchiveError):
     """No archived payload has this fetch id."""
 

@@ -288,6 +288,11 @@ class Writer:
         finally:
             self._asking = None
 
+    def seal_soon(self) -> None:
+        """Seal what is pending in the background, after the seal under way, if any."""
+        if self._failure is None:
+            self._grow_old()
+
     async def seal(
         self, *, complete: bool = False, in_transaction: InTransaction | None = None
     ) -> Segment | None:

@@ -21,6 +21,7 @@ TESTS = [
     "tests/reshape/test_load.py",
     "tests/reshape/test_neighbours.py",
     "tests/reshape/test_tables.py",
+    "tests/test_as_of.py::test_models_links_and_rollups_are_those_of_the_moment",
     "tests/test_walk.py",
 ]
 

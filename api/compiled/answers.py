@@ -17,7 +17,7 @@ from . import connections
 from .documents import Known
 from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
-from .selection import find_operation
+from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
 from .values import OPTIONS
 
@@ -91,6 +91,8 @@ class Compiler:
     ) -> tuple[Plan, VariableValues]:
         """An operation's plan, and its variables as GraphQL reads them. Raises `NotCompiled`."""
         operation = find_operation(known.document, name)
+        if is_of_the_past(operation):
+            raise NotCompiled("an operation of another time")
         variables = get_variable_values(
             self._schema, operation.variable_definitions or (), dict(inputs)
         )

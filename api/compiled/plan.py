@@ -289,7 +289,8 @@ class Work:
         nodes: Sequence[FieldNode],
     ) -> Shown:
         self.read_count += 1
-        return PayloadShown(level.place(LINEAGE_COLUMN), self.shape(definition.type, nodes))
+        shape = self.shape(definition.type, nodes)
+        return PayloadShown(entity.model, level.place(LINEAGE_COLUMN), shape)
 
     def shape(self, kind: Any, nodes: Sequence[FieldNode]) -> ObjectShape:
         """The selection below a field that gives an object whose attributes are its fields."""

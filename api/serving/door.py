@@ -16,6 +16,7 @@ import orjson
 from ..access import READ, Caller, caller_of
 from ..access.recognising import is_own_site
 from ..compiled.documents import Known
+from ..compiled.selection import AS_OF
 from ..compiled.workers import in_worker
 from ..deadlines import DEADLINE, Deadline
 from ..errors import QuestionTooLarge, RequestRefused
@@ -172,7 +173,10 @@ class Door:
             _canonical(question.variables),
             question.operation or "",
             caller.role,
-            versions.of(entities.values(), with_archive=reach.has_lineage),
+            # Another time's rows may change where the present ones do not: by an import.
+            versions.of(
+                entities.values(), with_archive=reach.has_lineage or AS_OF in question.text
+            ),
         )
 
 

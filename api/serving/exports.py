@@ -136,6 +136,8 @@ def _start(form: str, name: str, tag: str) -> Message:
 
 def _flat(api: Api, known: Known, question: Question) -> tuple[RowsRoot, VariableValues, str]:
     """The one list of a question. Raises `NotFlat`."""
+    if known.reach.is_volatile:
+        raise NotFlat("An export is of the present rows of a model or rollup alone.")
     try:
         plan, variables = api.compiler.plan(
             known, question.operation or known.first_name, question.variables

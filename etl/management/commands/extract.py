@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from etl.dry_running import tell_requests
 from etl.interrupting import run_until_stopped
 from etl.on_change import refresh_unasked
 from etl.telling import counts, many, notices
@@ -45,6 +47,20 @@ class Command(BaseCommand):
         parser.add_argument("--list", action="store_true", help="list the feeds and stop")
         parser.add_argument("--no-replay", action="store_true", help="archive only")
         parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="say what would be requested; nothing is sent and nothing kept",
+        )
+        parser.add_argument(
+            "--cassette",
+            type=Path,
+            metavar="FILE",
+            help="answers of a dry run, see export-cassette",
+        )
+        parser.add_argument(
+            "--from-archive", action="store_true", help="answer a dry run from the archive"
+        )
+        parser.add_argument(
             "--watch", action="store_true", help="keep running the feeds that have a schedule"
         )
         parser.add_argument(
@@ -63,6 +79,9 @@ class Command(BaseCommand):
         list: bool,
         no_replay: bool,
         watch: bool,
+        dry_run: bool,
+        cassette: Path | None,
+        from_archive: bool,
         pause: bool,
         resume: bool,
         verbosity: int,
@@ -78,6 +97,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if list:
             self._list(chosen)
+            return
+        if dry_run or cassette or from_archive:
+            self._dry_run(chosen, dry_run, cassette, from_archive)
             return
         if pause or resume:
             self._pause_or_resume(chosen if names else [], pause=pause, resume=resume)
@@ -113,6 +135,20 @@ class Command(BaseCommand):
             else:
                 due = schedule.resume(extractor)
                 self.stdout.write(f"{extractor.name}: next run {_moment(due)}")
+
+    def _dry_run(
+        self, chosen: Iterable[Extractor], dry_run: bool, cassette: Path | None, from_archive: bool
+    ) -> None:
+        if not dry_run:
+            raise CommandError("--cassette and --from-archive answer a dry run; add --dry-run.")
+        try:
+            failed = tell_requests(
+                chosen, self.stdout.write, cassette=cassette, from_archive=from_archive
+            )
+        except (IngestError, ArchiveError) as error:
+            raise CommandError(str(error)) from error
+        if failed:
+            raise CommandError(f"{many(len(failed), 'extractor')} failed: {', '.join(failed)}.")
 
     def _extract(self, chosen: Iterable[Extractor], *, quiet: bool) -> "list[Run]":
         archive = Archive()

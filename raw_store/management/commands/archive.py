@@ -9,6 +9,7 @@ from raw_store.actions import (
     Action,
     Terminal,
     care,
+    cassettes,
     compacting,
     erasing,
     history,
@@ -33,6 +34,7 @@ ACTIONS: list[Action] = [
     *imports.ACTIONS,
     *store.ACTIONS,
     *interchange.ACTIONS,
+    *cassettes.ACTIONS,
 ]
 
 
