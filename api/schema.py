@@ -12,7 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLObjectType, GraphQLScalarType, GraphQLSchema
+from graphql import (
+    DirectiveLocation,
+    GraphQLDirective,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+)
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
@@ -78,13 +85,20 @@ class Api:
     visibility: Visibility
 
 
+_LIVE = GraphQLDirective(
+    "live",
+    [DirectiveLocation.QUERY],
+    description="Answered again whenever the answer has changed, as server-sent events.",
+)
+
+
 class _Schema(strawberry.Schema):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         moment = self.schema_converter.type_map["DateTime"].implementation
         assert isinstance(moment, GraphQLScalarType)
         # Strawberry's own directives are applied to fields, at a cost to each of them.
-        self.directives_offered = (*self._schema.directives, make_directive(moment))
+        self.directives_offered = (*self._schema.directives, make_directive(moment), _LIVE)
         self._schema.directives = self.directives_offered
 
     def process_errors(

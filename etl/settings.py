@@ -59,6 +59,8 @@ GRAPHQL_MAX_COST = int(os.environ.get("GRAPHQL_MAX_COST", "1000000000"))
 # A folder of trusted documents, *.graphql, and whether only those are answered.
 GRAPHQL_DOCUMENTS = os.environ.get("GRAPHQL_DOCUMENTS", "")
 GRAPHQL_PERSISTED_ONLY = _flag("GRAPHQL_PERSISTED_ONLY", False)
+# How long an export may take, in seconds.
+EXPORT_TIME_LIMIT = float(os.environ.get("EXPORT_TIME_LIMIT", "600"))
 # Whether the schema may be asked about; holders of admin always may.
 GRAPHQL_INTROSPECTION = _flag("GRAPHQL_INTROSPECTION", True)
 

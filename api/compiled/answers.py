@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from graphql import GraphQLError, GraphQLSchema, get_variable_values
+from graphql.execution.values import VariableValues
 
 from ..catalog import Catalog
 from ..deadlines import Deadline
@@ -75,6 +76,20 @@ class Compiler:
         database: str,
         deadline: Deadline,
     ) -> Answer:
+        plan, variables = self.plan(known, name, inputs)
+        with snapshot(database, is_one_statement=plan.is_one_statement) as state:
+            reader = Reader(state=state, variables=variables, deadline=deadline)
+            found = plan.answer(reader)
+        try:
+            data = orjson.dumps(found, option=OPTIONS)
+        except orjson.JSONEncodeError as error:
+            raise NotCompiled(f"a value that orjson does not write: {error}") from error
+        return Answer(data=data, ran=tuple(reader.ran))
+
+    def plan(
+        self, known: Known, name: str | None, inputs: Mapping[str, Any]
+    ) -> tuple[Plan, VariableValues]:
+        """An operation's plan, and its variables as GraphQL reads them. Raises `NotCompiled`."""
         operation = find_operation(known.document, name)
         if is_of_the_past(operation):
             raise NotCompiled("an operation of another time")
@@ -86,15 +101,7 @@ class Compiler:
         switches = {
             switch: value for switch, value in variables.coerced.items() if switch in known.switches
         }
-        plan = self._plan(known, name, switches)
-        with snapshot(database, is_one_statement=plan.is_one_statement) as state:
-            reader = Reader(state=state, variables=variables, deadline=deadline)
-            found = plan.answer(reader)
-        try:
-            data = orjson.dumps(found, option=OPTIONS)
-        except orjson.JSONEncodeError as error:
-            raise NotCompiled(f"a value that orjson does not write: {error}") from error
-        return Answer(data=data, ran=tuple(reader.ran))
+        return self._plan(known, name, switches), variables
 
     def _plan(self, known: Known, name: str | None, switches: Mapping[str, Any]) -> Plan:
         key = (name, *sorted(switches.items()))
