@@ -23,14 +23,19 @@ def extensions(
     catalog: Catalog,
     documents: Documents,
     compiler: Callable[[], Compiler],
+    past: Callable[[], SchemaExtension],
 ) -> Sequence[Any]:
-    """What runs around every operation, outermost first. `compiler` is asked for when one runs."""
+    """What runs around every operation, outermost first. `compiler` is asked for when one runs.
+
+    `past` makes what leads operations of another time to its database.
+    """
     visibility = Visibility(catalog)
     found: list[type[SchemaExtension] | Any] = [
         lambda: MaskErrors(_is_hidden, "Something went wrong; the server's log says what."),
         lambda: KnownDocuments(documents),
         lambda: Bounds(documents, visibility),
         OperationScope,
+        past,
         lambda: CompiledPath(compiler, documents),
     ]
     if written.roots:

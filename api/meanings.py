@@ -76,6 +76,13 @@ class ConnectedRows:
     entity: Entity
 
 
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """Numbers of an entity's rows, by group: a root field."""
+
+    entity: Entity
+
+
 def note(meaning: object) -> dict[str, Any]:
     """A field's metadata, saying what it means."""
     return {_NOTE: meaning}

@@ -40,6 +40,13 @@ _IRREGULAR = {
 _SAME = {"data", "equipment", "fish", "information", "news", "series", "sheep", "species"}
 
 
+AGGREGATE_SUFFIXES = (
+    *("Groups", "Group", "GroupBy", "GroupKey", "GroupOrder", "GroupKeyOrder", "NumberOrder"),
+    *("ExtremeOrder", "Sums", "Averages", "Extremes", "Quantiles"),
+)
+"""What the types of an entity's aggregates are called, behind its own name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """What one model or rollup is called in GraphQL."""
@@ -69,6 +76,15 @@ class Names:
         return f"{self.type}Edge"
 
     @property
+    def aggregate(self) -> str:
+        """The field that gives numbers of its rows, by group."""
+        return f"{self.many}Aggregate"
+
+    @property
+    def groups_type(self) -> str:
+        return f"{self.type}Groups"
+
+    @property
     def filter(self) -> str:
         return f"{self.type}Filter"
 
@@ -79,7 +95,8 @@ class Names:
     def all(self) -> list[str]:
         """Every name this takes, in the one space that types and root fields share here."""
         found = [self.type, self.filter, self.order, self.many, self.count]
-        found += [self.connection, self.connection_type, self.edge_type]
+        found += [self.connection, self.connection_type, self.edge_type, self.aggregate]
+        found += [f"{self.type}{suffix}" for suffix in AGGREGATE_SUFFIXES]
         return [*found, self.one] if self.one else found
 
     def prefixed(self, source: str) -> "Names":

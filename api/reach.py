@@ -150,6 +150,7 @@ class _Walk:
             kind = self._schema.get_type(inner.name.value)
             self._variables[definition.variable.name.value] = kind
             self.reach.variable_types[definition.variable.name.value] = kind
+        self._directives([node])
         self._terms = []
         self.reach.costs[node.name.value if node.name else None] = self._terms
         self._level([(query, node.selection_set)], ())
@@ -158,6 +159,7 @@ class _Walk:
         for parent, nodes in self._fields(parts):
             node = nodes[0]
             name = node.name.value
+            self._directives(nodes)
             if name == "__typename":
                 continue
             if name.startswith("__"):
@@ -184,6 +186,12 @@ class _Walk:
             if below:
                 self._level(below, inner)
 
+    def _directives(self, nodes: Iterable[Any]) -> None:
+        """One that asks for another time than now makes an answer of more than the tables."""
+        names = {each.name.value for node in nodes for each in node.directives or ()}
+        if names - {"include", "skip", "live"}:
+            self.reach.is_volatile = True
+
     def _note(self, parent: Any, definition: GraphQLField) -> object | None:
         """What a field means, noted in the reach."""
         backref: Any = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
@@ -197,6 +205,9 @@ class _Walk:
                 self.reach.entities[one.model] = one
         if isinstance(meaning, meanings.Lineage):
             self.reach.has_lineage = True
+        if isinstance(meaning, meanings.Aggregated):
+            # Of the published build, which follows the tables some time after a load.
+            self.reach.is_volatile = True
         if meaning is None:
             is_root = parent is self._schema.query_type
             if is_root or parent.name in self._types:

@@ -12,7 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
+from graphql import (
+    DirectiveLocation,
+    GraphQLDirective,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+)
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
@@ -21,6 +28,9 @@ from reshape.models import derived_models
 from warehouse.rollups import rollup_models
 
 from .access.visibility import Visibility
+from .aggregates.resolve import AggregateResolvers
+from .aggregates.types import aggregate_root, aggregate_types
+from .as_of import AsOf, make_directive
 from .catalog import Catalog, make_catalog
 from .compiled.answers import Compiler
 from .compiled.documents import Documents
@@ -32,7 +42,7 @@ from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
 from .learning import Learner
 from .limits import extensions, is_unexpected
-from .lineage import Header, Payload
+from .lineage import Header, Payload, RollupBuild
 from .operations import (
     FEED_NAMES,
     HIDDEN_COLUMNS,
@@ -53,7 +63,10 @@ _MODULE = "api.generated"
 _RESERVED = (
     FEED_NAMES
     | LOOKUP_NAMES
-    | {kind.__name__ for kind in (Header, Payload, Pagination, PageInfo, Count, CountMode)}
+    | {
+        kind.__name__
+        for kind in (Header, Payload, Pagination, PageInfo, Count, CountMode, RollupBuild)
+    }
     | {"Query", "Mutation", "Subscription", "Ordering"}
     | {"Int", "Float", "String", "Boolean", "ID"}
     | {"BigInt", "Decimal", "Date", "DateTime", "Time", "Base64", "UUID", "JSON"}
@@ -72,7 +85,22 @@ class Api:
     visibility: Visibility
 
 
+_LIVE = GraphQLDirective(
+    "live",
+    [DirectiveLocation.QUERY],
+    description="Answered again whenever the answer has changed, as server-sent events.",
+)
+
+
 class _Schema(strawberry.Schema):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        moment = self.schema_converter.type_map["DateTime"].implementation
+        assert isinstance(moment, GraphQLScalarType)
+        # Strawberry's own directives are applied to fields, at a cost to each of them.
+        self.directives_offered = (*self._schema.directives, make_directive(moment), _LIVE)
+        self._schema.directives = self.directives_offered
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
@@ -128,21 +156,29 @@ def make_api() -> Api:
         own = written.types.get(entity.model)
         namespace[entity.names.type] = own or maker.generate(entity, _MODULE)
         connection_type(maker, entity, _MODULE)
+        if entity.source:
+            aggregate_types(maker, entity, resolvers, _MODULE)
     for model, own in written.types.items():
         maker.complete(catalog[model], own)
     complete_feed(maker)
     namespace["Feed"] = Feed
     written.offer(namespace, {entity.model: namespace[entity.names.type] for entity in catalog})
     roots = {field.graphql_name: field for entity in catalog for field in maker.roots(entity)}
-    by_cursor = ConnectionResolvers(resolvers)
+    by_cursor, in_groups = ConnectionResolvers(resolvers), AggregateResolvers(catalog)
     for entity in catalog:
         roots[entity.names.connection] = connection_root(maker, entity, by_cursor)
-    learner, compilers = Learner(catalog), list[Compiler]()
+        if entity.source:
+            roots[entity.names.aggregate] = aggregate_root(maker, entity, in_groups)
+    learner, compilers, cores = Learner(catalog), list[Compiler](), list[GraphQLSchema]()
     documents = Documents(learner.study)
-    around = extensions(written, catalog, documents, lambda: compilers[0])
+    shown = frozenset(entity.names.type for entity in catalog if entity.source)
+    around = extensions(
+        written, catalog, documents, lambda: compilers[0], lambda: AsOf(lambda: cores[0], shown)
+    )
     schema = _schema(roots, written, around)
     learner.teach(schema._schema)
-    compilers.append(Compiler(catalog, _core(schema)))
+    cores.append(_core(schema))
+    compilers.append(Compiler(catalog, cores[0]))
     return Api(
         schema=schema,
         catalog=catalog,
@@ -152,16 +188,16 @@ def make_api() -> Api:
     )
 
 
-def _core(schema: strawberry.Schema) -> GraphQLSchema:
+def _core(schema: _Schema) -> GraphQLSchema:
     """The types as graphql-core has them."""
     query = schema.schema_converter.type_map["Query"].implementation
     assert isinstance(query, GraphQLObjectType)
-    return GraphQLSchema(query)
+    return GraphQLSchema(query, directives=schema.directives_offered)
 
 
 def _schema(
     roots: dict[str | None, StrawberryField], written: Written, around: Sequence[Any]
-) -> strawberry.Schema:
+) -> _Schema:
     fields: dict[str, Any] = {}
     config = StrawberryConfig(scalar_map=scalar_map())
     for field in [

@@ -15,7 +15,7 @@ from strawberry_django.fields.field import StrawberryDjangoField
 
 from .catalog import Catalog, Entity, Relation
 from .comments import own_docstring
-from .lineage import Payload, resolve_payload
+from .lineage import Payload, RollupBuild, resolve_build, resolve_payload
 from .meanings import (
     ColumnValue,
     Lineage,
@@ -90,6 +90,15 @@ class TypeMaker:
                     resolve_payload,
                     description="The response that this row comes from.",
                     meaning=Lineage(),
+                )
+            )
+        if entity.is_rollup and "build" not in {field.graphql_name for field in made}:
+            made.append(
+                self.field(
+                    "build",
+                    RollupBuild,
+                    resolve_build,
+                    description="What this row was computed of, and when.",
                 )
             )
         return made

@@ -10,14 +10,17 @@ class EtlConfig(AppConfig):
     verbose_name = "Rootcellar"
 
     def ready(self) -> None:
+        from api.as_of import offer
         from raw_store import followers
         from reshape.sql_discovery import find_sql_transforms
 
         from . import checks
         from .erasing import Derived
+        from .vintages import VintageRefused, find_vintage
 
         autodiscover_modules("extract")
         autodiscover_modules("transform")
         find_sql_transforms()
         followers.register_renewer(Derived())
+        offer(find_vintage, VintageRefused)
         register(checks.check_replay_settings)

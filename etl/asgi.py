@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
                 open_workers()
                 await asyncio.to_thread(_settle)
                 supervisor = await _start(stop)
+                _hear_of_the_end()
             except Exception as error:
                 logger.exception("the scheduler did not start")
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -84,6 +86,25 @@ async def _lifespan(receive: "Receive", send: "Send") -> None:
             await close_pool()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _hear_of_the_end() -> None:
+    """Let streams end when the server is told to stop: it waits for every connection.
+
+    It tells its application only after that, so the signals are heard here as well.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def hear(signum: int, frame: Any, before: Any = before) -> None:
+            _door.streams.close()
+            if callable(before):
+                before(signum, frame)
+
+        if callable(before):
+            signal.signal(number, hear)
 
 
 def _received_here() -> "Receiving":

@@ -23,6 +23,7 @@ from reshape.registry import transforms_of
 from warehouse.errors import WarehouseError
 from warehouse.publish import sweep
 
+from .vintages import clear_vintages
 from .walk import refresh
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Derived:
             if transforms_of(source):
                 forget_histories(source)
                 _refresh(source)
+        clear_vintages()
         with exclusive("load"):
             sweep_temporaries(older_than_seconds=0)
             sweep(only_current=True)

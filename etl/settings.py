@@ -59,6 +59,8 @@ GRAPHQL_MAX_COST = int(os.environ.get("GRAPHQL_MAX_COST", "1000000000"))
 # A folder of trusted documents, *.graphql, and whether only those are answered.
 GRAPHQL_DOCUMENTS = os.environ.get("GRAPHQL_DOCUMENTS", "")
 GRAPHQL_PERSISTED_ONLY = _flag("GRAPHQL_PERSISTED_ONLY", False)
+# How long an export may take, in seconds.
+EXPORT_TIME_LIMIT = float(os.environ.get("EXPORT_TIME_LIMIT", "600"))
 # Whether the schema may be asked about; holders of admin always may.
 GRAPHQL_INTROSPECTION = _flag("GRAPHQL_INTROSPECTION", True)
 
@@ -146,6 +148,13 @@ else:
     # None is kept open that nobody uses, and the database's own limit is the one that is met.
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": 100}
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# How many vintages (the rows of a moment, for @asOf) are kept; 0 switches @asOf off.
+AS_OF_VINTAGES = int(os.environ.get("AS_OF_VINTAGES", "8"))
+# And of what size together, in bytes.
+AS_OF_MAX_BYTES = int(os.environ.get("AS_OF_MAX_BYTES", str(2_000_000_000)))
+# Reads of an operation of another time go to that time's vintage.
+DATABASE_ROUTERS = ["api.as_of.Router"]
 
 # The rollups' tables follow their SQL files and are created by the load.
 MIGRATION_MODULES = {"rollups": None}

@@ -14,10 +14,14 @@ WARNINGS = ["-W", "ignore:Error when trying to teardown test databases"]
 TESTS = [
     "tests/api/compiled/test_agreement.py",
     "tests/api/compiled/test_values_in_plans.py",
+    "tests/api/serving/test_exports.py",
+    "tests/api/serving/test_live.py",
+    "tests/api/test_deadlines.py",
     "tests/raw_store/test_lookup.py",
     "tests/reshape/test_load.py",
     "tests/reshape/test_neighbours.py",
     "tests/reshape/test_tables.py",
+    "tests/test_as_of.py::test_models_links_and_rollups_are_those_of_the_moment",
     "tests/test_walk.py",
 ]
 

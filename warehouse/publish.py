@@ -6,10 +6,13 @@ never changed and stays for a while after its successor, for whoever has it open
     duckdb -readonly var/warehouse/$(cat var/warehouse/CURRENT)
 """
 
+import fcntl
 import logging
 import os
 import secrets
 import shutil
+import struct
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +27,8 @@ BUILD_GRACE_S = 60.0
 # A replay may write copies for some time before a build names them.
 COPY_GRACE_S = 3600.0
 SPILL_GRACE_S = 86400.0
+# struct flock: l_type, l_whence, l_start, l_len, l_pid.
+_FLOCK = struct.Struct("hhqqi4x")
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +77,8 @@ def sweep(folder: Path | None = None, *, only_current: bool = False) -> list[Pat
     if not only_current:
         kept |= {path for path in builds[:KEPT_BUILDS] if path.exists()}
         kept |= {path for path in builds if now - _changed_at(path) < BUILD_GRACE_S}
+        # The file itself would stay readable; the copies that its views name would not.
+        kept |= {path for path in builds if path not in kept and _is_read(path)}
     doomed = [path for path in builds if path not in kept]
     named = _files_named_by(kept, folder)
     if named is not None:
@@ -106,6 +113,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_read(build: Path) -> bool:
+    """Whether another process has the build open: DuckDB locks what it reads, for reading.
+
+    Only Linux is asked; elsewhere, and within this process, builds stay for `BUILD_GRACE_S`.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with build.open("rb+") as file:
+            kind, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except FileNotFoundError:
+        return False
+    return bool(kind != fcntl.F_UNLCK)
 
 
 def _files_named_by(builds: set[Path], folder: Path) -> set[Path] | None:

@@ -8,15 +8,16 @@ from typing import Any
 import orjson
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 from graphql import GraphQLError, GraphQLSchema, get_variable_values
+from graphql.execution.values import VariableValues
 
 from ..catalog import Catalog
 from ..deadlines import Deadline
 from ..errors import NotCompiled, TimeExceeded
-from . import connections
+from . import aggregates, connections
 from .documents import Known
 from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
-from .selection import find_operation
+from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
 from .values import OPTIONS
 
@@ -37,7 +38,7 @@ class Compiler:
 
     def __init__(self, catalog: Catalog, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS)
+        self._planner = Planner(catalog, schema, ROOTS | connections.ROOTS | aggregates.ROOTS)
 
     def answer(
         self,
@@ -75,16 +76,7 @@ class Compiler:
         database: str,
         deadline: Deadline,
     ) -> Answer:
-        operation = find_operation(known.document, name)
-        variables = get_variable_values(
-            self._schema, operation.variable_definitions or (), dict(inputs)
-        )
-        if isinstance(variables, list):
-            raise NotCompiled("variables that do not fit")
-        switches = {
-            switch: value for switch, value in variables.coerced.items() if switch in known.switches
-        }
-        plan = self._plan(known, name, switches)
+        plan, variables = self.plan(known, name, inputs)
         with snapshot(database, is_one_statement=plan.is_one_statement) as state:
             reader = Reader(state=state, variables=variables, deadline=deadline)
             found = plan.answer(reader)
@@ -93,6 +85,23 @@ class Compiler:
         except orjson.JSONEncodeError as error:
             raise NotCompiled(f"a value that orjson does not write: {error}") from error
         return Answer(data=data, ran=tuple(reader.ran))
+
+    def plan(
+        self, known: Known, name: str | None, inputs: Mapping[str, Any]
+    ) -> tuple[Plan, VariableValues]:
+        """An operation's plan, and its variables as GraphQL reads them. Raises `NotCompiled`."""
+        operation = find_operation(known.document, name)
+        if is_of_the_past(operation):
+            raise NotCompiled("an operation of another time")
+        variables = get_variable_values(
+            self._schema, operation.variable_definitions or (), dict(inputs)
+        )
+        if isinstance(variables, list):
+            raise NotCompiled("variables that do not fit")
+        switches = {
+            switch: value for switch, value in variables.coerced.items() if switch in known.switches
+        }
+        return self._plan(known, name, switches), variables
 
     def _plan(self, known: Known, name: str | None, switches: Mapping[str, Any]) -> Plan:
         key = (name, *sorted(switches.items()))

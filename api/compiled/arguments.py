@@ -41,6 +41,8 @@ class Asked:
     order: list[Given] | None = None
     offset: int = 0
     limit: int = 0
+    is_paged: bool = False
+    """Whether the page was asked for; a list has one anyway."""
     tests: tuple[Test, ...] = ()
     """The lookups, whose values are parameters."""
     beyond: "Beyond | None" = None
@@ -92,6 +94,7 @@ class Arguments:
             order=[_order_of(self.entity, self.catalog, one) for one in raw_order or ()],
             offset=offset,
             limit=limit,
+            is_paged=bool(page),
             tests=tuple(tests_in(self.entity, self.catalog, filters)),
         )
 

@@ -30,6 +30,16 @@ class Known:
     plans: dict[Hashable, Plan | NotCompiled] = field(default_factory=dict)
     """By operation and setting of its switches; or why there is none."""
 
+    def is_live(self, operation: str | None) -> bool:
+        """Whether an operation asks with `@live` to be answered again when its answer changes."""
+        for one in self.document.definitions:
+            if not isinstance(one, OperationDefinitionNode):
+                continue
+            name = one.name.value if one.name else None
+            if operation is None or name == operation:
+                return any(each.name.value == "live" for each in one.directives or ())
+        return False
+
     def keep(self, key: Hashable, plan: Plan | NotCompiled) -> None:
         """Remember a plan, or that there is none."""
         if len(self.plans) >= _MAX_PLANS:

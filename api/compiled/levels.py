@@ -197,12 +197,13 @@ class LinkedCountShown:
 class PayloadShown:
     """The payload that each row comes from."""
 
+    model: Model
     place: int
     shape: "ObjectShape"
 
     def show(self, reader: Reader, columns: Columns, weights: Weights) -> Values:
         ids = [_uuid(value) for value in columns[self.place]]
-        payloads = reader.payloads(ids)
+        payloads = reader.payloads(self.model, ids)
         found = {
             fetch_id: None if payload is None else encoded(self.shape.show(payload))
             for fetch_id, payload in payloads.items()

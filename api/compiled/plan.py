@@ -232,7 +232,7 @@ class Work:
         definition: GraphQLField,
         nodes: Sequence[FieldNode],
     ) -> Shown:
-        relation = self._linking(entity, meaning.relation)
+        relation = self.linking(entity, meaning.relation)
         place = self._lead_on(level, relation)
         below = self.level(self.catalog[relation.target], definition.type, nodes)
         back = below.place(relation.back)
@@ -247,7 +247,7 @@ class Work:
         definition: GraphQLField,
         nodes: Sequence[FieldNode],
     ) -> Shown:
-        relation = self._linking(entity, meaning.relation)
+        relation = self.linking(entity, meaning.relation)
         place = self._lead_on(level, relation)
         target = self.catalog[relation.target]
         below = self.level(target, definition.type, nodes)
@@ -270,7 +270,7 @@ class Work:
         definition: GraphQLField,
         nodes: Sequence[FieldNode],
     ) -> Shown:
-        relation = self._linking(entity, meaning.relation)
+        relation = self.linking(entity, meaning.relation)
         self.read_count += 1
         return LinkedCountShown(
             relation=relation,
@@ -289,7 +289,8 @@ class Work:
         nodes: Sequence[FieldNode],
     ) -> Shown:
         self.read_count += 1
-        return PayloadShown(level.place(LINEAGE_COLUMN), self.shape(definition.type, nodes))
+        shape = self.shape(definition.type, nodes)
+        return PayloadShown(entity.model, level.place(LINEAGE_COLUMN), shape)
 
     def shape(self, kind: Any, nodes: Sequence[FieldNode]) -> ObjectShape:
         """The selection below a field that gives an object whose attributes are its fields."""
@@ -315,7 +316,8 @@ class Work:
                 raise NotCompiled(f"{shown.name}.{name} is a {inner}")
         return ObjectShape(fields)
 
-    def _linking(self, entity: Entity, relation: Relation) -> Relation:
+    def linking(self, entity: Entity, relation: Relation) -> Relation:
+        """A relation whose columns compare alike in Python and SQL; raises for another one."""
         if entity.column(relation.own).scalar not in _LINKING:
             raise NotCompiled(f"{relation.name} links by a column of its kind")
         return relation

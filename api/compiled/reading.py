@@ -11,6 +11,7 @@ import orjson
 from django.db.backends.base.base import BaseDatabaseWrapper
 from graphql.execution.values import VariableValues
 
+from ..catalog import Model
 from ..deadlines import Deadline
 from ..errors import NotCompiled
 from ..lineage import Payload, read_payloads
@@ -42,7 +43,7 @@ class Reader:
     deadline: Deadline = field(default_factory=Deadline)
     rows_left: int = MAX_ROWS
     ran: list[Ran] = field(default_factory=list)
-    _payloads: dict[UUID, Payload | None] = field(default_factory=dict)
+    _payloads: dict[tuple[Model, UUID], Payload | None] = field(default_factory=dict)
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -88,13 +89,19 @@ class Reader:
         if self.rows_left < 0:
             raise NotCompiled(f"an answer of more than {MAX_ROWS} rows")
 
-    def payloads(self, fetch_ids: Iterable[UUID]) -> dict[UUID, Payload | None]:
-        """The payloads of these fetches; what was read for another level is not read again."""
+    def payloads(self, model: Model, fetch_ids: Iterable[UUID]) -> dict[UUID, Payload | None]:
+        """The payloads of these fetches, of which a model's rows were made.
+
+        What was read for another level is not read again.
+        """
         wanted = dict.fromkeys(fetch_ids)
-        new = [fetch_id for fetch_id in wanted if fetch_id not in self._payloads]
+        new = [fetch_id for fetch_id in wanted if (model, fetch_id) not in self._payloads]
         if new:
             begun = time.perf_counter()
-            self._payloads |= dict(zip(new, read_payloads(new), strict=True))
+            read = read_payloads(model, new)
+            self._payloads |= {
+                (model, each): payload for each, payload in zip(new, read, strict=True)
+            }
             milliseconds = (time.perf_counter() - begun) * 1000
             self.ran.append(Ran(sql="(the archive)", row_count=len(new), milliseconds=milliseconds))
-        return {fetch_id: self._payloads[fetch_id] for fetch_id in wanted}
+        return {fetch_id: self._payloads[model, fetch_id] for fetch_id in wanted}

@@ -26,6 +26,9 @@ from ..errors import NotCompiled
 
 Switches = Mapping[str, bool]
 
+AS_OF = "asOf"
+"""The directive of operations that ask for another time (`api.as_of`)."""
+
 
 class Selection:
     """The selections of one operation, for one setting of its switches."""
@@ -117,6 +120,11 @@ def find_operation(document: DocumentNode, name: str | None) -> OperationDefinit
     if len(operations) != 1:
         raise NotCompiled("an operation that is not named")
     return operations[0]
+
+
+def is_of_the_past(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation asks for another time than the present."""
+    return any(each.name.value == AS_OF for each in operation.directives or ())
 
 
 class _Variables(Visitor):

@@ -10,8 +10,9 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
@@ -51,18 +52,97 @@ def workers_are_open() -> bool:
     return bool(_workers)
 
 
+@dataclass(slots=True)
+class Interruptible:
+    """Work that something else than its end may stop."""
+
+    stop: Callable[[], None]
+    is_late: bool = False
+    _over: threading.Event = field(default_factory=threading.Event)
+    _stopping: threading.Lock = field(default_factory=threading.Lock)
+
+    def end(self) -> None:
+        """It is over: nothing is to be stopped any more."""
+        with self._stopping:
+            self._over.set()
+
+    def expire(self) -> None:
+        """Stop it because its time is over."""
+        self.is_late = True
+        self.halt()
+
+    def halt(self) -> None:
+        """Stop it; an interrupt that comes too early is lost, so it is repeated."""
+        while not self._over.wait(0.02):
+            # What is over is closed at once, and then not to be touched.
+            with self._stopping:
+                if not self._over.is_set():
+                    self.stop()
+
+
+class _Task:
+    """What one call of `in_worker` has running, so that it can be stopped."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self.running: Interruptible | None = None
+
+    def cancel(self) -> None:
+        """Whoever waited has gone: stop what runs, without waiting for it."""
+        self.is_cancelled = True
+        if (running := self.running) is not None:
+            threading.Thread(target=running.halt, daemon=True).start()
+
+
+@contextlib.contextmanager
+def interruptible(stop: Callable[[], None], seconds: float) -> Iterator[Interruptible]:
+    """Run something that `stop` interrupts: after some seconds, or when its asker has gone."""
+    state, task = Interruptible(stop), getattr(_thread, "task", None)
+    clock = threading.Timer(seconds, state.expire)
+    clock.daemon = True
+    clock.start()
+    if task is not None:
+        task.running = state
+        if task.is_cancelled:
+            task.cancel()
+    try:
+        yield state
+    finally:
+        state.end()
+        clock.cancel()
+        if task is not None:
+            task.running = None
+
+
 async def in_worker(work: Callable[[], Found]) -> Found:
-    """Run a function that reads, off the event loop."""
-    if not _workers:
-        return await sync_to_async(work)()
-    return await asyncio.get_running_loop().run_in_executor(_workers[0], _reading, work)
+    """Run a function that reads, off the event loop.
+
+    When the caller is cancelled, what the function runs as `interruptible` is stopped.
+    """
+    task = _Task()
+    try:
+        if not _workers:
+            return await sync_to_async(_doing)(task, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_workers[0], _reading, task, work)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
 
 
-def _reading(work: Callable[[], Found]) -> Found:
+def _doing(task: _Task, work: Callable[[], Found]) -> Found:
+    _thread.task = task
+    try:
+        return work()
+    finally:
+        _thread.task = None
+
+
+def _reading(task: _Task, work: Callable[[], Found]) -> Found:
     if time.monotonic() - getattr(_thread, "used_at", 0.0) > _TRUSTED_SECONDS:
         _give_back()
     try:
-        return work()
+        return _doing(task, work)
     finally:
         _thread.used_at = time.monotonic()
         if any(each.errors_occurred for each in connections.all(initialized_only=True)):

@@ -97,13 +97,30 @@ def _field(model: Any, path: str) -> Any:
 
 def encode(entity: Entity, terms: Sequence[Term], values: Sequence[Any]) -> str:
     """The cursor of a row with these values of the order's columns."""
-    shown = [_VERSION, _digest(entity, terms), *map(_shown, values)]
+    return pack(_order(entity, terms), values)
+
+
+def pack(order: object, values: Sequence[Any]) -> str:
+    """The cursor of a place with these values, in an order that is told by its `repr`."""
+    shown = [_VERSION, _digest(order), *map(_shown, values)]
     text = json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(entity: Entity, terms: Sequence[Term], cursor: str) -> list[Any]:
     """The values that a cursor holds. Raises `RequestRefused` for one of anything else."""
+    values = unpack(cursor, _order(entity, terms), entity.names.many)
+    try:
+        return [_read(term, value) for term, value in zip(terms, values, strict=True)]
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        raise _refused(cursor, "is no cursor of this server") from None
+
+
+def unpack(cursor: str, order: object, what: str) -> list[Any]:
+    """The values of a cursor as JSON holds them; `what` is what is walked, for the error.
+
+    Raises `RequestRefused` for a cursor of anything else.
+    """
     try:
         if len(cursor) > _LONGEST:
             raise ValueError
@@ -115,12 +132,9 @@ def decode(entity: Entity, terms: Sequence[Term], cursor: str) -> list[Any]:
     version, digest, *values = found
     if version != _VERSION:
         raise _refused(cursor, "was made by another version of this server")
-    if digest != _digest(entity, terms) or len(values) != len(terms):
-        raise _refused(cursor, f"belongs to another list or order than this of {entity.names.many}")
-    try:
-        return [_read(term, value) for term, value in zip(terms, values, strict=True)]
-    except (ValidationError, ValueError, TypeError, OverflowError):
-        raise _refused(cursor, "is no cursor of this server") from None
+    if digest != _digest(order):
+        raise _refused(cursor, f"belongs to another list or order than this of {what}")
+    return list(values)
 
 
 def beyond(
@@ -164,9 +178,13 @@ def _same(term: Term, is_null: bool, parameter: Parameter, position: int) -> Any
     return Exact(term.expression(), parameter(position))
 
 
-def _digest(entity: Entity, terms: Sequence[Term]) -> str:
+def _order(entity: Entity, terms: Sequence[Term]) -> object:
     order = [(term.path, term.is_descending, term.has_nulls_first) for term in terms]
-    return hashlib.sha256(repr((entity.names.type, order)).encode()).hexdigest()[:10]
+    return entity.names.type, order
+
+
+def _digest(order: object) -> str:
+    return hashlib.sha256(repr(order).encode()).hexdigest()[:10]
 
 
 def _shown(value: Any) -> Any:

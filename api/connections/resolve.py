@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connections
-from django.db.models import Model, QuerySet, Value
+from django.db.models import Model, Q, QuerySet, Value
 from graphql import FieldNode, GraphQLList
 from strawberry import Info
 
@@ -82,18 +82,22 @@ class ConnectionResolvers:
         """A page of an entity's rows, by cursor."""
 
         async def resolve(info: Info, **asked: Any) -> Page:
-            chosen, operation = self._resolvers.chosen(entity, asked), current()
-            window = window_of(asked)
-            shown = self._resolvers.rows(entity, _of_rows(info, entity))
-
-            def fetch() -> Page:
-                return self._page(entity, asked, window, chosen, shown)
-
-            page = await sync_to_async(fetch)()
-            operation.spend(len(page.nodes))
-            return page
+            return await self.page(entity, info, asked, Q())
 
         return resolve
+
+    async def page(self, entity: Entity, info: Info, asked: dict[str, Any], among: Q) -> Page:
+        """A page of an entity's rows that fulfil a condition and what is asked for."""
+        chosen, operation = self._resolvers.chosen(entity, asked).filter(among), current()
+        window = window_of(asked)
+        shown = self._resolvers.rows(entity, _of_rows(info, entity)).filter(among)
+
+        def fetch() -> Page:
+            return self._page(entity, asked, window, chosen, shown)
+
+        page = await sync_to_async(fetch)()
+        operation.spend(len(page.nodes))
+        return page
 
     def _page(
         self,
@@ -129,7 +133,7 @@ class ConnectionResolvers:
             nodes=nodes,
             has_more=has_more,
             rows=chosen,
-            is_filtered=bool(asked.get("filters")),
+            is_filtered=bool(chosen.query.where),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..deadlines import Deadline
 from . import ERRORS
 from .answers import Reply, of_error
-from .questions import Question, Scope
+from .questions import Question, Scope, headers_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -15,6 +15,9 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 # Said anew for the body that is sent.
 _REPLACED = {b"content-length", b"vary", b"content-encoding"}
+_SAID_ANEW = frozenset(
+    {b"content-type", b"content-length", b"accept", b"accept-encoding", b"if-none-match"}
+)
 # Longer than an interrupt takes to be heard.
 _GRACE_S = 0.05
 
@@ -27,11 +30,7 @@ async def by_django(
     A question that takes too long gets the reply that says so.
     """
     body = question.body()
-    kept = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name not in (b"content-type", b"content-length", b"accept-encoding", b"if-none-match")
-    ]
+    kept = [(name, value) for name, value in scope["headers"] if name not in _SAID_ANEW]
     asked = {
         **scope,
         "method": "POST",
@@ -39,6 +38,7 @@ async def by_django(
         "headers": [
             *kept,
             (b"content-type", b"application/json"),
+            (b"accept", _accepted(scope)),
             (b"content-length", b"%d" % len(body)),
         ],
     }
@@ -55,6 +55,13 @@ async def by_django(
     headers = [pair for pair in taken.headers if pair[0].lower() not in _REPLACED]
     is_whole = taken.status == 200 and not asked.get(ERRORS)
     return Reply(b"".join(taken.parts), "", taken.status, headers, is_whole)
+
+
+def _accepted(scope: Scope) -> bytes:
+    """What Django is to answer with: JSON, in the newer media type where that alone is read."""
+    accepted = headers_of(scope).get(b"accept", b"*/*")
+    newer = b"application/graphql-response+json"
+    return newer if newer in accepted and b"application/json" not in accepted else b"*/*"
 
 
 class _Taken:

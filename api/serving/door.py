@@ -6,8 +6,9 @@ does; either answer goes out with its tag, compressed. Whatever is no question g
 as it came.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+import asyncio
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,19 +16,34 @@ import orjson
 from ..access import READ, Caller, caller_of
 from ..access.recognising import is_own_site
 from ..compiled.documents import Known
+from ..compiled.selection import AS_OF
 from ..compiled.workers import in_worker
 from ..deadlines import DEADLINE, Deadline
 from ..errors import QuestionTooLarge, RequestRefused
 from ..limits import bound
 from ..schema import Api, made_api
 from . import THROUGH, lane
-from .answers import Send, is_held, of_error, send_not_modified, send_reply, tag_of
+from .answers import Reply, Send, is_held, of_error, send_not_modified, send_reply, tag_of
 from .behind import Application, Message, Receive, asked_again, by_django
+from .exports import asked_form, export
+from .live import EVENTS, Streams
 from .questions import MAX_BODY, Question, Scope, headers_of, in_address, is_json, posted
 from .versions import Watch, code_version
 
 PATH = "/graphql"
 Headers = Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question and who asks it."""
+
+    api: Api
+    question: Question
+    caller: Caller
+    known: Known | None
+    """Null where the ordinary path has to tell why it is refused."""
+    scope: Scope
 
 
 class Door:
@@ -36,6 +52,7 @@ class Door:
     def __init__(self, django: Application) -> None:
         self._django = django
         self._watch = Watch()
+        self.streams = Streams()
         self._code_version = ""
 
     def close(self) -> None:
@@ -73,24 +90,30 @@ class Door:
     ) -> None:
         headers = headers_of(scope)
         caller = await caller_of(scope)
-        deadline = Deadline()
         learned = api.documents.find(question.text)
         if learned is None:
             learned = await in_worker(lambda: api.documents.learn(question.text))
-        is_fit = isinstance(learned, Known) and not _is_refused(api, learned, question, caller)
+        known = learned if isinstance(learned, Known) else None
+        if known is not None and _is_refused(api, known, question, caller):
+            known = None
+        asked = _Asked(api, question, caller, known, scope)
+        if EVENTS.encode() in headers.get(b"accept", b""):
+            await self._stream(asked, receive, send)
+            return
+        tag = ""
         # How an answer was made is another one each time.
-        is_kept = is_fit and b"x-plan" not in headers
-        tag, reply = "", None
-        if is_kept and isinstance(learned, Known):
-            tag = await self._tag(api, learned, question, caller)
+        is_kept = known is not None and b"x-plan" not in headers
+        if known is not None and is_kept:
+            tag = await self._tag(api, known, question, caller)
+            if form := asked_form(headers):
+                tag = tag and tag_of(tag, form)
             if is_held(tag, headers):
                 await send_not_modified(tag, headers, send)
                 return
-            if lane.is_open() and _takes_json(headers):
-                reply = await lane.answer(api, learned, question, deadline)
-        if reply is None:
-            inner = {**scope, DEADLINE: deadline, THROUGH: True}
-            reply = await by_django(self._django, question, inner, receive, deadline)
+            if form:
+                await export(api, known, question, form, tag, headers, receive, send)
+                return
+        reply = await self._reply(asked, receive)
         if reply is None:
             return
         if is_kept and reply.is_whole:
@@ -99,6 +122,35 @@ class Door:
                 await send_not_modified(reply.tag, headers, send)
                 return
         await send_reply(reply, headers, send)
+
+    async def _reply(self, asked: "_Asked", receive: Receive) -> Reply | None:
+        """A question's answer, by its plan or by Django; none if the client has left."""
+        deadline = Deadline()
+        headers = headers_of(asked.scope)
+        is_plain = b"x-plan" not in headers and _takes_json(headers)
+        if asked.known is not None and is_plain and lane.is_open():
+            reply = await lane.answer(asked.api, asked.known, asked.question, deadline)
+            if reply is not None:
+                return reply
+        inner = {**asked.scope, DEADLINE: deadline, THROUGH: True}
+        return await by_django(self._django, asked.question, inner, receive, deadline)
+
+    async def _stream(self, asked: "_Asked", receive: Receive, send: Send) -> None:
+        """Answer a question by events, again and again where it is live."""
+
+        async def mark() -> Hashable:
+            known = asked.known
+            tag = known and await self._tag(asked.api, known, asked.question, asked.caller)
+            return tag or await self._watch.mark()
+
+        await self.streams.serve(
+            asked.scope,
+            receive,
+            send,
+            answer=lambda: self._reply(asked, _never),
+            mark=mark,
+            is_live=asked.known is not None and asked.known.is_live(asked.question.operation),
+        )
 
     async def _code(self, api: Api) -> str:
         """What an answer depends on besides data."""
@@ -121,7 +173,10 @@ class Door:
             _canonical(question.variables),
             question.operation or "",
             caller.role,
-            versions.of(entities.values(), with_archive=reach.has_lineage),
+            # Another time's rows may change where the present ones do not: by an import.
+            versions.of(
+                entities.values(), with_archive=reach.has_lineage or AS_OF in question.text
+            ),
         )
 
 
@@ -174,4 +229,9 @@ def _canonical(variables: Any) -> bytes:
 
 def _takes_json(headers: Headers) -> bool:
     accepted = headers.get(b"accept", b"*/*")
-    return b"*/*" in accepted or b"application/json" in accepted
+    return any(each in accepted for each in (b"*/*", b"application/json", EVENTS.encode()))
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError  # nobody sets it

@@ -63,6 +63,12 @@ class Watch:
         self._known: tuple[Hashable, Versions] | None = None
         self._sqlite: sqlite3.Connection | None = None
 
+    async def mark(self) -> Hashable:
+        """What is another whenever something was committed since; where the database does not
+        say, each time."""
+        mark = self._mark()
+        return time.monotonic() if mark is None else mark
+
     async def now(self) -> Versions:
         """The versions at this moment, or a few before it: never later ones."""
         mark = self._mark()

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from api.deadlines import Deadline
 from api.errors import TimeExceeded
@@ -16,7 +16,12 @@ ENDLESS = (
 
 
 def run(sql, deadline):
-    with connection.cursor() as cursor, deadline.over_statement(connection):
+    # PostgreSQL aborts the transaction that a test runs in, unless there is one within it.
+    with (
+        transaction.atomic(),
+        connection.cursor() as cursor,
+        deadline.over_statement(connection),
+    ):
         cursor.execute(sql)
         return cursor.fetchall()
 

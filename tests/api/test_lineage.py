@@ -6,7 +6,11 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
+from etl.walk import refresh
 from raw_store.archive import Archive
+from reshape import transform
+from reshape.models import SourceState
+from reshape.registry import forget
 from tests.making import make_payload
 from tests.sample.models import Author, Book
 
@@ -80,7 +84,8 @@ def test_the_payloads_of_a_level_are_read_together(ask, archived, django_assert_
         Book(code=str(n), title="x", author_id="0", fetch_id=archived[0].fetch_id) for n in range(9)
     )
 
-    with django_assert_num_queries(2):
+    # The rows, the index of the archive, and the code that the rows were loaded with.
+    with django_assert_num_queries(3):
         answer = ask("{ books { payload { url digest } } }")
 
     assert len({str(book["payload"]) for book in answer["books"]}) == 1
@@ -132,3 +137,49 @@ def test_a_content_type_that_is_none_is_not_repeated(home, db):
     response = get(f"/payload/{odd.fetch_id}/body")
 
     assert response["Content-Type"] == "application/octet-stream"
+
+
+LIBRARY = {
+    "authors": [{"code": "ann", "name": "Ann"}],
+    "books": [{"code": "x", "title": "Xylem", "author_id": "ann"}],
+}
+
+
+@pytest.fixture
+def second_reader():
+    """Another transform of the same feed, which reads what the first one leaves."""
+
+    def transform_more(payload):
+        for code in payload.json().get("more", []):
+            yield Author.row(code=code, name="Second")
+
+    transform("sample.pages")(transform_more)
+    yield
+    forget("sample.transform_more")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_names_the_transform_that_made_it(home, ask, second_reader):
+    archive = Archive()
+    more = make_payload("sample.pages", {"more": ["bea"]}, url="http://library.example/more")
+    archive.append_all("sample.pages", [make_payload("sample.pages", LIBRARY), more])
+    refresh("sample", archive=archive)
+
+    answer = ask(
+        """{ authors(order: {code: ASC}) { code payload { transform } }
+             books { payload { transform } } }"""
+    )
+
+    made = {row["code"]: row["payload"]["transform"] for row in answer["authors"]}
+    loaded = SourceState.objects.get(source="sample").fingerprints
+    assert made == {
+        "ann": f"sample.transform_pages@{loaded['sample.transform_pages']}",
+        "bea": f"sample.transform_more@{loaded['sample.transform_more']}",
+    }
+    assert answer["books"] == [{"payload": {"transform": made["ann"]}}]
+
+
+def test_a_row_that_was_never_loaded_names_no_transform(ask, archived):
+    answer = ask('{ author(code: "0") { payload { transform } } }')
+
+    assert answer["author"]["payload"] == {"transform": None}

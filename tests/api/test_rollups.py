@@ -1,10 +1,11 @@
 """Rollups as fields: typed, filtered, ordered, in pages."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from django.db import connection
 
+from warehouse.models import RollupTable
 from warehouse.rollups import rollup_model
 
 
@@ -117,3 +118,19 @@ def test_entities_are_filtered_by_their_rollups_and_the_other_way_round(ask, aut
 
     assert [row["code"] for row in answer["authors"]] == ["ada", "bob"]
     assert answer["sampleAuthorTotals"] == [{"authorId": "bob"}]
+
+
+def test_a_row_tells_what_it_was_computed_of_and_when(ask, author_totals):
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    RollupTable.objects.create(table="sample_author_totals", signature="", computed_at=at)
+
+    answer = ask("{ sampleAuthorTotals { build { builtAt inputs refresh } } }")
+
+    (build,) = {str(row["build"]) for row in answer["sampleAuthorTotals"]}
+    assert build == str(
+        {
+            "builtAt": "2026-01-05T00:00:00+00:00",
+            "inputs": ["sample_book"],
+            "refresh": "on change",
+        }
+    )

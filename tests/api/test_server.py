@@ -34,12 +34,11 @@ def server_home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(server_home):
-    """A client of a server with two rows and the payload they come from."""
-    home = server_home
+def started(server_home):
+    """The server's process, and its port."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOTCELLAR_")}
     env = kept | {
-        "ROOTCELLAR_HOME": str(home),
+        "ROOTCELLAR_HOME": str(server_home),
         "DJANGO_SETTINGS_MODULE": "etl.settings",
         "SCHEDULER": "0",
     }
@@ -48,20 +47,27 @@ def server(server_home):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "etl.asgi:application", "--port", str(port)]
-    with (home / "log").open("wb") as log:
+    with (server_home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            for _ in range(300):
-                with contextlib.suppress(httpx.TransportError):
-                    client.get("/healthz")
-                    break
-                assert process.poll() is None, (home / "log").read_text()
-                time.sleep(0.1)
-            yield client
+        yield process, port
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def server(started, server_home):
+    """A client of a server with two rows and the payload they come from."""
+    process, port = started
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        for _ in range(300):
+            with contextlib.suppress(httpx.TransportError):
+                client.get("/healthz")
+                break
+            assert process.poll() is None, (server_home / "log").read_text()
+            time.sleep(0.1)
+        yield client
 
 
 def test_it_is_well(server):
@@ -131,3 +137,17 @@ def test_an_answer_of_sql_that_fails_midway_is_seen_to_break_off(server):
         server.get("/sql", params={"sql": sql, "format": "csv"})
 
     assert server.get("/sql", params={"sql": "SELECT 1"}).status_code == 200
+
+
+def test_live_questions_do_not_keep_it_from_stopping(server, started):
+    question = {"query": "query @live { networks { code } }"}
+    headers = {"Accept": "text/event-stream"}
+
+    with server.stream("POST", "/graphql", json=question, headers=headers) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "event: next"
+        started[0].terminate()
+        rest = list(lines)
+
+    assert "event: complete" in rest
+    started[0].wait(timeout=30)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.publish import KEPT_BUILDS, POINTER, current_build, publish, sweep
+from warehouse.publish import COPY_GRACE_S, KEPT_BUILDS, POINTER, current_build, publish, sweep
 
 # Reads the published build over and over as a plain DuckDB client would, until told to stop.
 READER = """
@@ -172,3 +172,43 @@ def test_a_build_that_cannot_be_read_keeps_every_copy(rollups):
     publish(made)
 
     assert copy.exists()
+
+
+HOLDER = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("open", flush=True)
+sys.stdin.readline()
+print(connection.execute("SELECT count(*) FROM quakes_quake").fetchone()[0], flush=True)
+"""
+
+
+def test_a_build_that_another_process_reads_stays_with_its_copies(rollups):
+    rollups.write("quakes", "SELECT code FROM quakes_quake")
+    copy = rollups.copy_quakes(("a", "2024-05-01 10:00Z", 1.0))
+    inside = rollups.warehouse / "models" / "quakes_quake" / "old.parquet"
+    inside.parent.mkdir(parents=True)
+    copy.rename(inside)
+    old = rollups.build({"quakes_quake": inside})
+    made = [rollups.build() for _ in range(KEPT_BUILDS + 1)]
+    for path in (old.path, *(one.path for one in made[:-1])):
+        age(path, 3600)
+    age(inside, 2 * COPY_GRACE_S)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(old.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+
+        publish(made[-1])
+        while_read = old.path.exists()
+        told, _ = holder.communicate("go on\n", timeout=60)
+    sweep(rollups.warehouse)
+
+    assert while_read
+    assert told == "1\n"
+    assert not old.path.exists()
+    assert not inside.exists()

@@ -48,3 +48,19 @@ class Requirement(Derived):
 
     def __str__(self) -> str:
         return f"requirement {self.id}"
+
+
+class Sale(Derived):
+    """A sale: for aggregates of ten million rows."""
+
+    id = models.IntegerField(primary_key=True)
+    shop = models.IntegerField()
+    sold_at = models.DateTimeField()
+    quantity = models.IntegerField()
+    price = models.DecimalField(max_digits=8, decimal_places=2)
+
+    class Meta:
+        db_table = "sale"
+
+    def __str__(self) -> str:
+        return f"sale {self.id}"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from strawberry.scalars import JSON, Base64
 from strawberry.utils.str_converters import to_camel_case
 
+from api.aggregates.questions import groupings, numbers, ordered
 from api.filters import _LOOKUPS
 from api.scalars import BigInt
 from tests.api.compiled.rows import TEXTS
@@ -70,6 +71,20 @@ def operations(api, entities):
     """A strategy of operations on these entities."""
     types = build_schema(api.schema.as_str()).type_map
     return st.composite(lambda draw: _Writer(draw, api, types, entities).write())()
+
+
+def filters_of(api, entity):
+    """A strategy of an entity and a filter of it, without variables."""
+
+    def write(draw):
+        writer: Any = _Writer(draw, api, {}, [entity])
+        writer.variable = lambda kind, value: value
+        # SQLite's driver raises for larger numbers, in a list as well.
+        plain = writer.plain
+        writer.plain = lambda scalar: 7 if scalar is BigInt else plain(scalar)
+        return entity, writer.filters(entity, 2) or {}
+
+    return st.composite(write)()
 
 
 class _Writer:
@@ -133,12 +148,48 @@ class _Writer:
             given = {key.name: self.value(key.scalar) for key in keys}
             arguments = ", ".join(f"{name}: {literal(value)}" for name, value in given.items())
             return f"{alias}{names.one}({arguments}) {self.selection(entity, 3)}"
+        if kind == 8 and entity.source:
+            # The rows that keys lead to, beside the groups.
+            self.made.places += 2
+            return f"{alias}{names.aggregate}{self.grouping(entity)}"
         if kind == 9:
             self.made.places += 2
             return (
                 f"{alias}{names.connection}{self.by_cursor(entity)} {self.page_selection(entity)}"
             )
         return f"{alias}{names.many}{self.arguments(entity)} {self.selection(entity, 3)}"
+
+    def grouping(self, entity):
+        known = groupings(entity)
+        chosen = [self.one_of(known) for _ in range(self.draw(st.integers(0, 2)))]
+        given = {"groupBy": [Name(each.name) for each in chosen]}
+        if self.chance(40):
+            given["filters"] = self.filters(entity, 1)
+        if self.chance(40):
+            given["first"] = self.draw(st.integers(0, 4))
+        sums, extremes = numbers(entity), ordered(entity)
+        orders: list[Any] = [{"count": Name(self.one_of(_ORDERINGS))}]
+        orders += [{"key": {each.name: Name(self.one_of(_ORDERINGS))}} for each in chosen]
+        if extremes:
+            orders.append({"max": {self.one_of(extremes).name: Name("DESC")}})
+        if self.chance(40):
+            given["order"] = [self.one_of(orders)]
+        parts = ["count", "t: __typename"]
+        parts += [f"{self.alias()}key {{ {each.name} }}" for each in chosen]
+        for each in chosen:
+            for relation in entity.relations:
+                if each.name == entity.column(relation.own).name and not relation.is_list:
+                    below = self.selection(self.catalog[relation.target], 1)
+                    parts.append(f"key {{ {relation.name} {below} }}")
+        if sums:
+            parts += [f"sum {{ {self.one_of(sums).name} }}", f"avg {{ {self.one_of(sums).name} }}"]
+        if extremes:
+            parts += [f"{f} {{ {self.one_of(extremes).name} }}" for f in ("min", "max")]
+            parts.append(f"quantiles(p: [0.5, 1]) {{ {self.one_of(extremes).name} }}")
+        body = " ".join(part + self.switch() for part in parts[:1] + parts[2:] if self.chance(60))
+        page = self.one_of(["", "pageInfo { hasNextPage endCursor }", "totalCount answeredBy"])
+        arguments = ", ".join(f"{name}: {literal(value)}" for name, value in given.items())
+        return f"({arguments}) {{ nodes {{ {body} {parts[1]} }} {page} }}"
 
     def by_cursor(self, entity):
         given = {}

@@ -9,6 +9,7 @@ import brotli
 import pytest
 import zstandard
 from asgiref.sync import sync_to_async
+from django.db import transaction
 from django.utils import timezone
 
 from api.access import tokens
@@ -23,7 +24,12 @@ PERSISTED = {"persistedQuery": {"version": 1, "sha256Hash": DIGEST}}
 
 
 def load(source="sample"):
-    """What a load that changed something notes."""
+    """What a load that changed something notes, in one transaction."""
+    with transaction.atomic():
+        _note(source)
+
+
+def _note(source):
     state, _ = SourceState.objects.get_or_create(
         source=source, defaults={"replayed_at": timezone.now()}
     )
