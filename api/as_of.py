@@ -11,14 +11,12 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from asgiref.sync import sync_to_async
-from django.db import connections, models
+from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from graphql import (
     DirectiveLocation,
@@ -42,11 +40,9 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionResult
 
-from reshape.models import Derived, HeldRow, QuarantineEntry
-from warehouse.models import RollupTable
-
 from .compiled.selection import AS_OF, find_operation, is_of_the_past
 from .errors import NotCompiled, RequestRefused
+from .routing import past_database
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +60,6 @@ _PRESENT_FIELDS = frozenset(
 _PRESENT_TYPES = re.compile(r"(Run|Watermark|SourceState|Feed)(s?[A-Z]\w*)?")
 Find = Callable[[dt.datetime], Path]
 
-_alias: ContextVar[str | None] = ContextVar("as_of", default=None)
 _offered: list[tuple[Find, type[Exception]]] = []
 # One at a time: what several ask for is mostly the same, and making it takes a while.
 _finders = ThreadPoolExecutor(1, thread_name_prefix="as-of")
@@ -73,14 +68,6 @@ _finders = ThreadPoolExecutor(1, thread_name_prefix="as-of")
 def offer(find: Find, refused: type[Exception]) -> None:
     """Say where the database of a moment is found; `refused` is raised where there is none."""
     _offered[:] = [(find, refused)]
-
-
-class Router:
-    """Leads the reads of an operation of another time to that time's database."""
-
-    def db_for_read(self, model: type[models.Model], **_: Any) -> str | None:
-        """The database of the operation at hand; null where it is of the present."""
-        return _alias.get() if _has_past(model) else None
 
 
 def make_directive(moment: GraphQLScalarType) -> GraphQLDirective:
@@ -122,11 +109,11 @@ class AsOf(SchemaExtension):
         # An operation reads in one thread; the database is open there as long as it takes.
         alias = f"as_of_{uuid4().hex}"
         await sync_to_async(_connect)(alias, path)
-        token = _alias.set(alias)
+        token = past_database.set(alias)
         try:
             yield
         finally:
-            _alias.reset(token)
+            past_database.reset(token)
             await sync_to_async(_disconnect)(alias)
 
     def _operation(self) -> OperationDefinitionNode | None:
@@ -225,11 +212,3 @@ def open_database(name: str, alias: str) -> DatabaseWrapper:
         "CONN_HEALTH_CHECKS": False,
     }
     return DatabaseWrapper({**kept, **access, **own}, alias)
-
-
-def _has_past(model: type[models.Model]) -> bool:
-    return (
-        issubclass(model, Derived)
-        or hasattr(model, "rollup")
-        or model in (QuarantineEntry, HeldRow, RollupTable)
-    )

@@ -154,7 +154,7 @@ AS_OF_VINTAGES = int(os.environ.get("AS_OF_VINTAGES", "8"))
 # And of what size together, in bytes.
 AS_OF_MAX_BYTES = int(os.environ.get("AS_OF_MAX_BYTES", str(2_000_000_000)))
 # Reads of an operation of another time go to that time's vintage.
-DATABASE_ROUTERS = ["api.as_of.Router"]
+DATABASE_ROUTERS = ["api.routing.Router"]
 
 # The rollups' tables follow their SQL files and are created by the load.
 MIGRATION_MODULES = {"rollups": None}

@@ -78,7 +78,7 @@ def test_a_new_cron_feed_waits_for_its_hour():
 
 def test_an_interval_keeps_its_rhythm_and_skips_what_it_missed():
     feed = declare(every="10m")
-    due = NOW - timedelta(minutes=25)
+    due = datetime.now(UTC) - timedelta(minutes=25)
 
     following = plan_after(feed, ended(), due)
 

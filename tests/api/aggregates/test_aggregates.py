@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from api.schema import get_api
@@ -188,6 +188,7 @@ def test_a_filter_means_the_same_rows_as_in_a_list(ask, db):
     @given(st.sampled_from(entities).flatmap(lambda each: filters_of(api, each)))
     def agree(drawn):
         entity, filters = drawn
+        assume("inList" not in (text := literal(filters)) or len(text) < 5_000)  # is refused
         names = entity.names
         body = ask(
             f"""{{ listed: {names.count}(filters: {literal(filters)})
