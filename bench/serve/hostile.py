@@ -36,8 +36,8 @@ def hostile() -> dict[str, str]:
         "the same field 2,000 times": "{ items { " + "id " * 2_000 + "} }",
         "50,000 tokens": "{ items { " + "id " * 50_000 + "} }",
         "pages multiplied": "{ items(pagination: {limit: 1000}) { requiredFor(pagination: "
-        "{limit: 1000}) { quest { requirements(pagination: {limit: 1000}) { item { requiredFor"
-        "(pagination: {limit: 1000}) { quest { requirements(pagination: {limit: 1000}) "
+        "{limit: 1000}) { quest { requires(pagination: {limit: 1000}) { item { requiredFor"
+        "(pagination: {limit: 1000}) { quest { requires(pagination: {limit: 1000}) "
         "{ quantity } } } } } } } } }",
         "the same list 90 times": "{"
         + " ".join(
