@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from django.db import connections as databases
 from graphql import GraphQLError, GraphQLSchema, get_variable_values
 from graphql.execution.values import VariableValues
 
@@ -19,6 +21,7 @@ from .plan import ROOTS, Plan, Planner
 from .reading import Ran, Reader
 from .selection import find_operation, is_of_the_past
 from .snapshots import snapshot
+from .turns import Turns
 from .values import OPTIONS
 
 logger = logging.getLogger(__name__)
@@ -77,7 +80,7 @@ class Compiler:
         deadline: Deadline,
     ) -> Answer:
         plan, variables = self.plan(known, name, inputs)
-        with snapshot(database, is_one_statement=plan.is_one_statement) as state:
+        with _turn(database), snapshot(database, is_one_statement=plan.is_one_statement) as state:
             reader = Reader(state=state, variables=variables, deadline=deadline)
             found = plan.answer(reader)
         try:
@@ -115,3 +118,10 @@ class Compiler:
         if isinstance(plan, NotCompiled):
             raise NotCompiled(str(plan))
         return plan
+
+
+_turns = Turns()
+
+
+def _turn(database: str) -> AbstractContextManager[None]:
+    return _turns.turn() if databases[database].vendor == "sqlite" else nullcontext()

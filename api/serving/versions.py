@@ -62,6 +62,7 @@ class Watch:
         self._lock = threading.Lock()
         self._known: tuple[Hashable, Versions] | None = None
         self._sqlite: sqlite3.Connection | None = None
+        self._name = ""
 
     async def mark(self) -> Hashable:
         """What is another whenever something was committed since; where the database does not
@@ -92,14 +93,17 @@ class Watch:
         if connection.vendor != "sqlite":
             return int(time.monotonic() / TRUSTED_SECONDS)
         name = str(connection.settings_dict["NAME"])
-        # In memory, as in tests, there is no other connection to ask.
-        if not Path(name).is_file():
-            return None
         with self._lock:
-            if self._sqlite is None:
+            if self._sqlite is None or self._name != name:
+                # In memory, as in tests, there is no other connection to ask.
+                if not Path(name).is_file():
+                    return None
+                if self._sqlite is not None:
+                    self._sqlite.close()
                 self._sqlite = sqlite3.connect(
                     f"{Path(name).resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
                 )
+                self._name, self._known = name, None
             # Only says what has changed since this very connection was opened.
             (number,) = self._sqlite.execute("PRAGMA data_version").fetchone()
         return (id(self._sqlite), number)
