@@ -212,6 +212,18 @@ def _plain(lookup: str) -> Callable[[str, Any], Q]:
     return lambda path, value: Q(**{f"{path}__{lookup}": value})
 
 
+def _compared(lookup: str) -> Callable[[str, Any], Q]:
+    """A comparison, also with a number that no column holds: every value is above or below it."""
+
+    def test(path: str, value: Any) -> Q:
+        if _is_storable(value):
+            return Q(**{f"{path}__{lookup}": value})
+        is_met = lookup in (("lt", "lte") if value > 0 else ("gt", "gte"))
+        return Q(**{f"{path}__isnull": False}) if is_met else _NOTHING
+
+    return test
+
+
 def _is_storable(value: Any) -> bool:
     # No column holds more than 64 bits, and SQLite's driver raises when asked for such a number.
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
@@ -233,13 +245,13 @@ def _text(value: str) -> Value:
 
 
 _TESTS: dict[str, Callable[[str, Any], Q]] = {
-    "exact": _plain("exact"),
+    "exact": _compared("exact"),
     "in_list": lambda path, value: Q(**{f"{path}__in": list(filter(_is_storable, value))}),
     "is_null": _plain("isnull"),
-    "gt": _plain("gt"),
-    "gte": _plain("gte"),
-    "lt": _plain("lt"),
-    "lte": _plain("lte"),
+    "gt": _compared("gt"),
+    "gte": _compared("gte"),
+    "lt": _compared("lt"),
+    "lte": _compared("lte"),
     "i_exact": _plain("iexact"),
     "contains": _exactly(lambda path, value: GreaterThan(StrIndex(F(path), _text(value)), 0)),
     "i_contains": _plain("icontains"),

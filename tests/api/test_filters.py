@@ -109,3 +109,24 @@ def test_a_number_beyond_64_bits_is_in_no_list(ask, garden):
     )
 
     assert found["plants"] == numbers
+
+
+@pytest.mark.parametrize(
+    ("test", "count"),
+    [("exact", 0), ("gt", 0), ("gte", 0), ("lt", 3), ("lte", 3), ("NOT lt", 0), ("NOT exact", 3)],
+)
+def test_a_link_is_compared_with_a_number_beyond_64_bits(ask, garden, test, count):
+    negated, _, test = test.rpartition(" ")
+    condition = f'plantId: {{{test}: "{1 << 63}"}}'
+    filters = f"{{NOT: {{{condition}}}}}" if negated else f"{{{condition}}}"
+
+    assert ask(f"{{ labelsCount(filters: {filters}) }}")["labelsCount"] == count
+
+
+def test_no_row_has_a_key_beyond_64_bits(ask, garden):
+    answer = ask(
+        f"""{{ plant(number: "{1 << 63}") {{ name }} shelf(plantId: "{1 << 63}") {{ level }}
+               label(plantId: "{1 << 63}", language: "en") {{ text }} }}"""
+    )
+
+    assert answer == {"plant": None, "shelf": None, "label": None}
