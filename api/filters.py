@@ -216,7 +216,7 @@ def _compared(lookup: str) -> Callable[[str, Any], Q]:
     """A comparison, also with a number that no column holds: every value is above or below it."""
 
     def test(path: str, value: Any) -> Q:
-        if _is_storable(value):
+        if is_storable(value):
             return Q(**{f"{path}__{lookup}": value})
         is_met = lookup in (("lt", "lte") if value > 0 else ("gt", "gte"))
         return Q(**{f"{path}__isnull": False}) if is_met else _NOTHING
@@ -224,8 +224,9 @@ def _compared(lookup: str) -> Callable[[str, Any], Q]:
     return test
 
 
-def _is_storable(value: Any) -> bool:
-    # No column holds more than 64 bits, and SQLite's driver raises when asked for such a number.
+def is_storable(value: Any) -> bool:
+    """Whether a column can hold it: none holds more than 64 bits, and SQLite's driver raises when
+    it is asked for such a number."""
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
@@ -246,7 +247,7 @@ def _text(value: str) -> Value:
 
 _TESTS: dict[str, Callable[[str, Any], Q]] = {
     "exact": _compared("exact"),
-    "in_list": lambda path, value: Q(**{f"{path}__in": list(filter(_is_storable, value))}),
+    "in_list": lambda path, value: Q(**{f"{path}__in": list(filter(is_storable, value))}),
     "is_null": _plain("isnull"),
     "gt": _compared("gt"),
     "gte": _compared("gte"),

@@ -8,14 +8,16 @@ from django.test import AsyncClient
 
 @pytest.fixture
 def plan_of():
-    def plan_of(question, **headers):
+    def plan_of(question, variables=None, **headers):
         response = async_to_sync(AsyncClient().post)(
             "/graphql",
-            orjson.dumps({"query": question}),
+            orjson.dumps({"query": question, "variables": variables}),
             content_type="application/json",
             headers={"X-Plan": "1", **headers},
         )
-        return orjson.loads(response.content)["extensions"]["plan"]
+        body = orjson.loads(response.content)
+        assert "extensions" in body, body
+        return body["extensions"]["plan"]
 
     return plan_of
 
@@ -62,3 +64,22 @@ def test_nobody_is_told_who_did_not_ask(ask, library):
     )
 
     assert orjson.loads(response.content) == {"data": {"booksCount": 4}}
+
+
+@pytest.mark.parametrize("lookup", ["exact", "gt", "gte", "lt", "lte", "inList"])
+@pytest.mark.parametrize(("rows", "column"), [("plants", "number"), ("labels", "plantId")])
+def test_a_plan_made_for_one_number_serves_those_beyond_64_bits(
+    plan_of, garden, rows, column, lookup
+):
+    kind = "[BigInt!]" if lookup == "inList" else "BigInt"
+    question = (
+        f"query ($n: {kind}) {{ {rows}(filters: {{{column}: {{{lookup}: $n}}}}) {{ __typename }} }}"
+    )
+    numbers = ["2", str(1 << 63), "3", str(-(1 << 70))]
+
+    plans = [
+        plan_of(question, {"n": [number, "2"] if lookup == "inList" else number})
+        for number in numbers
+    ]
+
+    assert [plan["path"] for plan in plans] == ["compiled"] * 4
