@@ -18,7 +18,7 @@ from strawberry.types.nodes import FragmentSpread, InlineFragment, SelectedField
 from strawberry_django.optimizer import OptimizerConfig, optimize
 
 from .catalog import LINEAGE_COLUMN, Catalog, Entity, Relation
-from .filters import where
+from .filters import is_storable, where
 from .operation import Operation, current
 from .orders import order_by
 from .pages import bounds
@@ -72,6 +72,8 @@ class Resolvers:
         """The row with a key, or null."""
 
         async def resolve(info: Info, **key: Any) -> Model | None:
+            if not all(map(is_storable, key.values())):
+                return None
             rows = self.rows(entity, info).filter(**key)[:1]
             found = await sync_to_async(lambda: list(rows))()
             current().spend(len(found))

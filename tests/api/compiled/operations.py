@@ -348,7 +348,7 @@ class _Writer:
             for definition in _LOOKUPS[scalar].__strawberry_definition__.fields  # type: ignore[attr-defined]
         ]
         found = {}
-        for name in {self.one_of(names) for _ in range(self.draw(st.integers(1, 2)))}:
+        for name in sorted({self.one_of(names) for _ in range(self.draw(st.integers(1, 2)))}):
             if self.chance(3):
                 value = None
             elif name == "is_null":
