@@ -3,6 +3,9 @@
 # Packages come from wherever pip on this machine is set to look, and must match
 # the hashes in requirements/*.txt.
 
+# Compiled modules are kept: every command would take a third longer to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)

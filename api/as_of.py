@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from asgiref.sync import sync_to_async
 from django.db import connections
-from django.db.backends.sqlite3.base import DatabaseWrapper
 from graphql import (
     DirectiveLocation,
     DocumentNode,
@@ -42,6 +41,7 @@ from strawberry.types.execution import ExecutionResult
 
 from .compiled.selection import AS_OF, find_operation, is_of_the_past
 from .errors import NotCompiled, RequestRefused
+from .moments import offered, open_database
 from .routing import past_database
 
 logger = logging.getLogger(__name__)
@@ -58,16 +58,8 @@ _PRESENT_FIELDS = frozenset(
     for name in (one, many, f"{many}Count")
 )
 _PRESENT_TYPES = re.compile(r"(Run|Watermark|SourceState|Feed)(s?[A-Z]\w*)?")
-Find = Callable[[dt.datetime], Path]
-
-_offered: list[tuple[Find, type[Exception]]] = []
 # One at a time: what several ask for is mostly the same, and making it takes a while.
 _finders = ThreadPoolExecutor(1, thread_name_prefix="as-of")
-
-
-def offer(find: Find, refused: type[Exception]) -> None:
-    """Say where the database of a moment is found; `refused` is raised where there is none."""
-    _offered[:] = [(find, refused)]
 
 
 def make_directive(moment: GraphQLScalarType) -> GraphQLDirective:
@@ -174,9 +166,9 @@ def _root_names(document: DocumentNode, selected: SelectionSetNode) -> Iterator[
 
 
 def _find(at: dt.datetime) -> Path:
-    if not _offered:
+    if not offered:
         raise RequestRefused("@asOf is not offered here.")
-    ((find, refused),) = _offered
+    ((find, refused),) = offered
     try:
         return find(at)
     except refused as error:
@@ -197,18 +189,3 @@ def _connect(alias: str, path: Path) -> None:
 def _disconnect(alias: str) -> None:
     connections[alias].close()
     del connections[alias]
-
-
-def open_database(name: str, alias: str) -> DatabaseWrapper:
-    """A connection of Django's to a SQLite database beside the program's own."""
-    common = connections.databases["default"]
-    kept = {key: common[key] for key in ("TIME_ZONE", "AUTOCOMMIT", "ATOMIC_REQUESTS", "TEST")}
-    access = dict.fromkeys(("USER", "PASSWORD", "HOST", "PORT"), "")
-    own = {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": name,
-        "OPTIONS": {},
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": False,
-    }
-    return DatabaseWrapper({**kept, **access, **own}, alias)

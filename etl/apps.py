@@ -4,13 +4,15 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.module_loading import autodiscover_modules
 
+from raw_store.commands import OWN_CHECKS
+
 
 class EtlConfig(AppConfig):
     name = "etl"
     verbose_name = "Rootcellar"
 
     def ready(self) -> None:
-        from api.as_of import offer
+        from api.moments import offer
         from raw_store import followers
         from reshape.sql_discovery import find_sql_transforms
 
@@ -23,4 +25,4 @@ class EtlConfig(AppConfig):
         find_sql_transforms()
         followers.register_renewer(Derived())
         offer(find_vintage, VintageRefused)
-        register(checks.check_replay_settings)
+        register(checks.check_replay_settings, OWN_CHECKS)

@@ -103,7 +103,6 @@ DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM", "rootcellar@localhost")
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.staticfiles",
-    "strawberry_django",
     "raw_store",
     "ingest",
     "reshape",

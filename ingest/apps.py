@@ -8,6 +8,7 @@ import logging
 from django.apps import AppConfig
 from django.core import checks
 
+from raw_store.commands import OWN_CHECKS
 from raw_store.interchange import redaction
 
 from .redaction.logs import scrub_log_records
@@ -23,7 +24,7 @@ class IngestConfig(AppConfig):
         redaction.register(_import_rules)
         # Also where somebody turns them on again.
         scrub_log_records()
-        checks.register(check_notices)
+        checks.register(check_notices, OWN_CHECKS)
 
 
 def check_notices(**_: object) -> list[checks.CheckMessage]:

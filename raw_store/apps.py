@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
+from .commands import OWN_CHECKS
+
 
 class RawStoreConfig(AppConfig):
     name = "raw_store"
@@ -10,6 +12,6 @@ class RawStoreConfig(AppConfig):
     def ready(self) -> None:
         from .checks import check_archive_disk, check_archive_folder
 
-        register(check_archive_folder)
+        register(check_archive_folder, OWN_CHECKS)
         # A laptop's or a test's archive may be in memory: `manage.py check --deploy` asks.
         register(check_archive_disk, deploy=True)

@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from raw_store.commands import OWN_CHECKS
+
 
 class ReshapeConfig(AppConfig):
     name = "reshape"
@@ -13,7 +15,7 @@ class ReshapeConfig(AppConfig):
         from .regrouping import RecordFiles
 
         followers.register(RecordFiles())
-        checks.register(check_derived_models)
-        checks.register(check_transforms)
-        checks.register(check_links_between_sources)
-        checks.register(check_sql_transforms)
+        checks.register(check_derived_models, OWN_CHECKS)
+        checks.register(check_transforms, OWN_CHECKS)
+        checks.register(check_links_between_sources, OWN_CHECKS)
+        checks.register(check_sql_transforms, OWN_CHECKS)

@@ -24,3 +24,9 @@ os.environ["DRAIN_SECONDS"] = "0"
 os.environ["ALLOW_PRIVATE"] = "127.0.0.0/8,::1"
 
 from etl.settings import *  # noqa: E402, F403
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    # A file, as users have it: one in memory, shared by threads, locks tables and waits for nobody.
+    DATABASES["default"]["TEST"] = {  # noqa: F405
+        "NAME": os.path.join(os.environ["ROOTCELLAR_TEST_HOME"], "test.sqlite3")
+    }

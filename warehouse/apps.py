@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from raw_store.commands import OWN_CHECKS
+
 
 class WarehouseConfig(AppConfig):
     name = "warehouse"
@@ -11,4 +13,4 @@ class WarehouseConfig(AppConfig):
         from .rollups import check_rollups, find_rollups
 
         find_rollups()
-        checks.register(check_rollups)
+        checks.register(check_rollups, OWN_CHECKS)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from api.as_of import open_database
+from api.moments import open_database
 from raw_store.archive import Archive
 from reshape.batches import rare_collections
 from reshape.columns import columns_of

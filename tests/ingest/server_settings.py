@@ -5,7 +5,6 @@ from tests.settings import *  # noqa: F403
 SOURCE_APPS = ["tests.ingest.ticker"]
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
-    "strawberry_django",
     "raw_store",
     "ingest",
     "reshape",

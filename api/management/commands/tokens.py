@@ -5,16 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from api.access.callers import READ, SCOPES
 from api.access.tokens import make_token, revoke_token
 from api.errors import TokenRefused
 from api.models import Token
+from raw_store import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Give out, list and revoke the tokens that the API answers to."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.interrupting import run_until_stopped
 from etl.on_change import refresh_unasked
@@ -13,6 +13,7 @@ from ingest.backfill import ensure_backfillable, run_backfill
 from ingest.errors import ExtractorFailed, IngestError
 from ingest.models import BackfillPartition, Outcome, PartitionState, Run
 from ingest.windows import moment
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.progress import Progress
@@ -24,7 +25,7 @@ from warehouse.errors import WarehouseError
 _SHOWN_FAILURES = 10
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Fetch the past of a feed whose extractor asks for client.windows(…), beside its live runs "
         "and without moving its watermark. Without --from it goes on with what is left. "

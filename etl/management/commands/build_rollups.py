@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from etl import walk
+from raw_store import commands
 from reshape.errors import ReshapeError
 from warehouse.errors import WarehouseError
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Compute every rollup from the models' rows as they are, load and publish them. "
         "A replay does this by itself for the rollups that its rows concern."

@@ -3,9 +3,9 @@
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from raw_store import feeds
+from raw_store import commands, feeds
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError, closest_first
 from reshape.sql_sampling import SAMPLE_BODIES, Sample, sample_columns
@@ -24,7 +24,7 @@ names that it gives them.
 """
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Write the SELECT of a first transform from what a feed's bodies hold."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

@@ -13,12 +13,13 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Sum
 
 from etl.demo.days import NO_BREAK, SOURCE, DemoFailed, pass_day, reached
 from etl.demo.edit import edited
 from etl.demo.questions import GRAPHQL, ask_graphql, questions
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.models import Segment
@@ -41,7 +42,7 @@ EDIT = (
 )
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Play some days of the bundled farm: extract, archive, replay, roll up; show what a "
         "changed transform would change; ask GraphQL and SQL; then serve. Run again, it goes on "

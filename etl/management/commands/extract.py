@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.dry_running import tell_requests
 from etl.interrupting import run_until_stopped
@@ -23,6 +23,7 @@ from ingest.registry import Extractor
 from ingest.runs import run_feed
 from ingest.shards import Shard
 from ingest.supervisor import Supervisor
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.store_check import ensure_store
@@ -34,7 +35,7 @@ from warehouse.errors import WarehouseError
 FEEDS_AT_ONCE = 8
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Run extractors and archive what they receive; then replay the sources they touched."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ingest.frontier import store
 from ingest.models import Crawl, FrontierState, FrontierUrl
+from raw_store import commands
 
 _SHOWN = 20
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Where crawls stand: addresses done, waiting, leased and failed. See docs/crawls.md. "
         "Without a feed, the newest crawl of each."

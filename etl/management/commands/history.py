@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.histories import as_plain, as_text, model_named, write_into
+from raw_store import commands
 from raw_store.errors import ArchiveError
 from reshape.errors import ReshapeError
 from reshape.history import history
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Print every state a row has had: from when to when, what changed, and which payload "
         "said so first; or write all states of all rows into a file."

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q, QuerySet
 
 from etl.telling import many
 from etl.walk import refresh
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError, closest_first
 from raw_store.payload import Payload
@@ -51,7 +52,7 @@ entry clears itself. `replay SOURCE --diff` first shows what would change.
 """
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "What transforms could not read: payloads, and single rows where a transform says "
         'bad_rows="row". An entry clears itself in the next replay that can read it.'

@@ -4,10 +4,11 @@ import json
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.reconciling import Reconciled, as_plain, as_text, forget_copies, reconcile
 from etl.walk import refresh
+from raw_store import commands
 from raw_store.errors import ArchiveError
 from reshape.errors import ReshapeError
 from reshape.registry import all_transforms
@@ -15,7 +16,7 @@ from reshape.replay import known_transforms
 from warehouse.errors import WarehouseError
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Compare every table with what the archive and the transforms say, and with its columnar "
         "copy; name every difference. Exit code 0: none; 1: some; 2: an error."

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.diffing import SAMPLES_IN_HTML, as_html, as_plain, as_text, find_diff, version_lines
 from etl.follow import follow
 from etl.telling import many, replayed, replayed_plain, written_lines
 from etl.walk import Refreshed, refresh, sweep
 from ingest.display import as_size
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.against import LAST, versions_of
@@ -54,7 +55,7 @@ With --diff the exit code says what was found: 0 nothing changes, 1 something do
 """
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Derive rows again from the archive: parse, link, compute rollups, load the difference."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

@@ -7,13 +7,15 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
+
+from raw_store import commands
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "source_template"
 LONGEST_NAME = 30
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Write the skeleton of a new source: sources/NAME, and its test with a payload."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,15 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.status import SourceStatus, TransformStatus, source_status
 from etl.telling import many
-from raw_store import feeds
+from raw_store import commands, feeds
 from raw_store.errors import ArchiveError
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Show where each source stands: what is archived, what its transforms have parsed, whether "
         "their code changed since the last replay, and what waits. Changes nothing."

@@ -5,16 +5,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ingest.models import HostLease, HostState
 from ingest.politeness.limits import HOST_CONCURRENCY, Limits
 from ingest.politeness.rows import limits_of
 from ingest.politeness.store import Store
 from ingest.registry import parse_rate
+from raw_store import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "How hosts are asked: rate, requests at a time, pauses. What is learned of a host holds "
         "for all feeds, processes and shards. docs/politeness.md tells the rules."

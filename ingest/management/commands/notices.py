@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ingest.models import Notice
 from ingest.notices.channels import all_channels
 from ingest.notices.outbox import deliver_due, send_again, test_notices
+from raw_store import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Notices of runs that failed, recovered or finished. NOTICES says who is told: "
         "docs/notices.md."

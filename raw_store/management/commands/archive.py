@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from raw_store import commands
 from raw_store.actions import (
     Action,
     Terminal,
@@ -42,7 +43,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples' lines as they are written."""
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Look at the archive, prove it whole, keep it small, and exchange it with others."
 
     def add_arguments(self, parser: CommandParser) -> None:

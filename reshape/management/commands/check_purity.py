@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape.errors import ReshapeError
@@ -14,7 +15,7 @@ from reshape.registry import all_transforms
 from reshape.replay import known_transforms
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Run transforms twice over some archived payloads, in two processes that differ in clock, "
         "time zone, locale and hash seed, and name every field that differs. Changes nothing."

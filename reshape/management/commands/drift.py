@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from raw_store import feeds
+from raw_store import commands, feeds
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.progress import Progress
@@ -35,7 +35,7 @@ a map: its keys are shown as *, and so is at once a key that is a number, a date
 """
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Tell which fields of a feed's payloads appeared, vanished or changed type, and when."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from raw_store import commands
 from raw_store.errors import closest_first
 from reshape.models import HeldRow
 from reshape.registry import all_transforms
 from reshape.waiting import groups_of, rows_of, sentence, target_model
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "List the rows that wait for the target of a foreign key or for a column that no payload "
         "gives yet, grouped by what they wait for. The replay that finds it loads them."

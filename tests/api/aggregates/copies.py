@@ -59,7 +59,7 @@ def _type(kind):
 
 def _plain(value, kind):
     if kind == "JSON":
-        return json.dumps(value)
+        return None if value is None else json.dumps(value)
     if kind == "BLOB" and value is not None:
         return bytes(value)
     return str(value) if isinstance(value, UUID) else value

@@ -188,7 +188,7 @@ def test_a_filter_means_the_same_rows_as_in_a_list(ask, db):
     @given(st.sampled_from(entities).flatmap(lambda each: filters_of(api, each)))
     def agree(drawn):
         entity, filters = drawn
-        assume("inList" not in (text := literal(filters)) or len(text) < 5_000)  # is refused
+        assume(literal(filters).count(",") < 1_000)  # a longer inList is refused
         names = entity.names
         body = ask(
             f"""{{ listed: {names.count}(filters: {literal(filters)})
