@@ -167,7 +167,7 @@ def _postgresql() -> Iterator[Callable[[], str]]:
 
     from tests.topology.peers import postgres
 
-    with postgres() as url:
+    with postgres(is_durable=True) as url:
         made = 0
 
         def new_database() -> str:

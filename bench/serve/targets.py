@@ -82,7 +82,7 @@ def running(home: Path, names: list[str]) -> Iterator[dict[str, Target]]:
             _run([sys.executable, "-m", "bench.serve.data"], sqlite)
         postmaster, postgresql = None, sqlite
         if any("SQLite" not in name for name in names):
-            url = stack.enter_context(postgres())
+            url = stack.enter_context(postgres(is_durable=True))
             postgresql = _environment(home / "postgresql", url)
             postmaster = _postmaster(url)
             _run([sys.executable, "-m", "bench.serve.data"], postgresql)

@@ -51,7 +51,7 @@ def crowded_histories(draw):
     return payloads, {run_id(run) for run in draw(st.sets(st.integers(0, 3)))}
 
 
-@settings(slow, max_examples=5)
+@settings(slow, max_examples=3)
 @given(st.one_of(histories(), crowded_histories()), st.data())
 def test_state_at_any_moment_is_what_link_gives_as_of_then(history_, data):
     payloads, complete_runs = history_

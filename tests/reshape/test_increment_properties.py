@@ -23,7 +23,7 @@ from tests.reshape.test_replay_properties import (
 from warehouse.publish import current_build
 
 
-@settings(slow, max_examples=12)
+@settings(slow, max_examples=6)
 @given(histories(), st.sampled_from([0, 0, 1, 50]), st.data())
 def test_each_increment_ends_in_the_rows_of_a_full_link(history, rows_per_change, data):
     payloads, complete_runs = history

@@ -153,7 +153,7 @@ def derive_or_compact(data, archive):
 
 
 slow = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -177,7 +177,7 @@ def tables():
     return {model: sorted(map(str, model._default_manager.values_list())) for model in every}
 
 
-@settings(slow, max_examples=8)
+@settings(slow, max_examples=5)
 @given(histories(), st.data())
 def test_incremental_full_rebuilt_and_from_scratch_replays_end_in_equal_tables(history, data):
     payloads, complete_runs = history

