@@ -1,8 +1,9 @@
 """Where tasks are executed: in this process, in a pool of processes, or on a cluster.
 
-All three are `concurrent.futures`. Small work is done here: a pool takes seconds to start, so it
-is started once the first tasks have shown that it will pay. As many workers as there are cores, no
-more than memory allows; a task is begun only while there is memory for it.
+All three are `concurrent.futures`. Small work is done here: a pool takes a second or two to start,
+so it is started where that will pay, judged by the tasks' size at first and then by how long they
+take. While it starts the work goes on here. As many workers as there are cores, no more than memory
+allows; a task is begun only while there is memory for it.
 """
 
 import logging
@@ -28,8 +29,12 @@ logger = logging.getLogger(__name__)
 
 MEASURED_S = 0.5
 """Seconds of work done here before it is judged how long the rest will take."""
-POOL_START_S = 3.0
+EXPECTED_RATE = 60e6
+"""Weight that is done in a second, until it is measured; few transforms are faster."""
+POOL_START_S = 1.5
 """Seconds that a pool must save at least: it takes about as long to start."""
+HELPS = True
+"""Whether tasks are done here while a pool starts."""
 WORKER_BYTES = 256 * 1024 * 1024
 """What a worker holds beside the bodies of its task."""
 _GUARD_IT = 'Put what the script does beneath `if __name__ == "__main__":`.'
@@ -77,10 +82,11 @@ def execute(
     taken_s = done = 0.0
     left = sum(task.weight for task in tasks)
     while waiting:
-        if len(waiting) > 1 and workers > 1 and taken_s >= MEASURED_S:
-            saved_s = (taken_s / done * left if done else 0.0) * (1 - 1 / workers)
-            if saved_s > POOL_START_S:
-                yield from _in_pool(waiting, in_worker, workers)
+        if len(waiting) > 1 and workers > 1:
+            is_measured = done and taken_s >= MEASURED_S
+            left_s = left * taken_s / done if is_measured else left / EXPECTED_RATE
+            if left_s * (1 - 1 / workers) > POOL_START_S:
+                yield from _in_pool(waiting, here, in_worker, workers)
                 return
         task = waiting.popleft()
         started = time.monotonic()
@@ -164,23 +170,23 @@ class Spread(Generic[T, R]):
                     yield task, result
 
 
-def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Iterator[tuple[T, R]]:
+def _in_pool(
+    waiting: "deque[T]", here: Callable[[T], R], work: Callable[[T], R], workers: int
+) -> Iterator[tuple[T, R]]:
     """Do the tasks in processes. After a death those under way are done again, each alone."""
     killers: list[T] = []
-    has_done = False
+    has_done, is_new = False, True
     while waiting:
         with _pool(min(workers, len(waiting))) as (pool, processes):
+            if is_new:
+                yield from _until_begun(pool, processes, workers, waiting, here)
+                is_new = False
             spread = Spread(pool, waiting, work)
             spare = max(0, available_memory() - workers * WORKER_BYTES)
             for done in spread.run(ahead=2 * workers, memory_bytes=spare):
                 has_done = True
                 yield done
         suspects = deque(spread.suspects)
-        if suspects and not has_done and any(each.exitcode == 1 for each in processes):
-            raise MainUnguarded(
-                "No process of the pool could begin; what each said is above. Where that is a "
-                f"MainUnguarded: {_GUARD_IT}"
-            )
         if suspects:
             workers = max(1, workers // 2)
             logger.warning(
@@ -201,6 +207,31 @@ def _in_pool(waiting: "deque[T]", work: Callable[[T], R], workers: int) -> Itera
             break  # no worker can do anything here
     if killers:
         raise _killed(killers)
+
+
+def _until_begun(
+    pool: ProcessPoolExecutor,
+    processes: Sequence[SpawnProcess],
+    workers: int,
+    waiting: "deque[T]",
+    here: Callable[[T], R],
+) -> Iterator[tuple[T, R]]:
+    """Do tasks here until a process of the pool has begun; raise `MainUnguarded` if none can."""
+    begun = [pool.submit(worker.is_ready) for _ in range(min(workers, len(waiting)))]
+    while HELPS and waiting and not any(each.done() for each in begun):
+        task = waiting.popleft()
+        yield task, here(task)
+    first = next(iter(wait(begun, return_when=FIRST_COMPLETED).done))
+    if isinstance(first.exception(), BrokenProcessPool):
+        if any(each.exitcode == 1 for each in processes):
+            raise MainUnguarded(
+                "No process of the pool could begin; what each said is above. Where that is a "
+                f"MainUnguarded: {_GUARD_IT}"
+            )
+        logger.warning("no process of the pool could begin, everything is done here")
+        while waiting:
+            task = waiting.popleft()
+            yield task, here(task)
 
 
 @contextmanager

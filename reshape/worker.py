@@ -55,6 +55,11 @@ def begin() -> None:
     set_up()
 
 
+def is_ready() -> bool:
+    """Whether this process has begun: it answers."""
+    return True
+
+
 def do(pickled: bytes, probe: str | None = None) -> Any:
     """Unpickle a function and its argument, and call it.
 

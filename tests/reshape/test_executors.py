@@ -28,6 +28,7 @@ def pooled(monkeypatch, settings):
     settings.PARSE_WORKERS = 2
     monkeypatch.setattr(executors, "MEASURED_S", 0)
     monkeypatch.setattr(executors, "POOL_START_S", -1)
+    monkeypatch.setattr(executors, "HELPS", False)
 
 
 def is_alive(pid):
@@ -133,7 +134,7 @@ if __name__ == "__main__":
     django.setup()
     from reshape import executors
     from tests.reshape.exploding import Charge, explode
-    executors.MEASURED_S, executors.POOL_START_S = 0, -1
+    executors.MEASURED_S, executors.POOL_START_S, executors.HELPS = 0, -1, False
     folder = Path(sys.argv[1])
     tasks = [Charge(str(n), folder, seconds=30) for n in range(4)]
     list(executors.execute(tasks, explode, explode))

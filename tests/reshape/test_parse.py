@@ -33,6 +33,7 @@ def start_pools(monkeypatch):
     """Parse in a pool at once, whatever it saves."""
     monkeypatch.setattr(executors, "MEASURED_S", 0)
     monkeypatch.setattr(executors, "POOL_START_S", -1)
+    monkeypatch.setattr(executors, "HELPS", False)
 
 
 def fill(archive, count):

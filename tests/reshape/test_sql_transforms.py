@@ -205,6 +205,7 @@ def test_workers_run_both_kinds(archive, write, monkeypatch, settings):
     settings.PARSE_WORKERS = 2
     monkeypatch.setattr(executors, "MEASURED_S", 0)
     monkeypatch.setattr(executors, "POOL_START_S", -1)
+    monkeypatch.setattr(executors, "HELPS", False)
     in_python = registry._transforms["sample.transform_pages"]
     in_sql = write(BOOKS)
     book = {"code": "b", "title": "T", "author_id": "a", "price": "1.50", "tags": [2, {"b": 1}]}

@@ -21,7 +21,7 @@ from reshape import executors
 from tests.reshape.exploding import Charge, explode
 
 settings.PARSE_WORKERS = 2
-executors.MEASURED_S, executors.POOL_START_S = 0, -1
+executors.MEASURED_S, executors.POOL_START_S, executors.HELPS = 0, -1, False
 tasks = [Charge(str(number), Path({folder!r})) for number in range(3)]
 list(executors.execute(tasks, explode, explode))
 """
