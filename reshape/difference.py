@@ -197,11 +197,18 @@ class Comparison:
 
 
 def live_rows(
-    database: BaseDatabaseWrapper, model: type[models.Model], source: str
+    database: BaseDatabaseWrapper,
+    model: type[models.Model],
+    source: str,
+    *,
+    is_committed: bool = True,
 ) -> pa.RecordBatchReader:
-    """The rows of a table that belong to `source`, as the serving database has them."""
+    """The rows of a table that belong to `source`, as the serving database has them.
+
+    `is_committed` says that the transaction at hand, if there is one, has not changed them.
+    """
     scope = Scope(column="source", value=source) if is_shared(model) else None
-    return read_table(database, model, scope)
+    return read_table(database, model, scope, is_committed=is_committed)
 
 
 def is_shared(model: type[models.Model]) -> bool:

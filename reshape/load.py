@@ -18,6 +18,7 @@ from duckdb import DuckDBPyConnection
 
 from raw_store.progress import Progress
 
+from . import staging
 from .batches import rare_collections
 from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
@@ -124,8 +125,9 @@ def load(
     )
     try:
         with transaction.atomic(), duck() as duckdb, rare_collections():
-            ModelState.objects.filter(table__in=prepare()).delete()
-            loading = _Loading(duckdb, trust_copies, may_delete, progress)
+            made = frozenset(prepare())
+            ModelState.objects.filter(table__in=made).delete()
+            loading = _Loading(duckdb, trust_copies, may_delete, progress, made)
             loaded = _load_part(loading, part)
             for other in beside:
                 loaded.beside[other.source] = _load_part(loading, other)
@@ -134,6 +136,8 @@ def load(
             f"The database refused the rows of {source}: {error}. Nothing was changed. "
             f"If the tables are not up to date, run `manage.py migrate`."
         ) from error
+    finally:
+        staging.release(connection)
     logger.info("loaded source=%s changed=%d", source, loaded.changed_count)
     return loaded
 
@@ -145,6 +149,8 @@ class _Loading(NamedTuple):
     trust_copies: bool
     may_delete: bool
     progress: bool
+    made: frozenset[str]
+    """The tables that this transaction made anew."""
 
 
 def _load_part(loading: _Loading, part: Part) -> Loaded:
@@ -155,7 +161,12 @@ def _load_part(loading: _Loading, part: Part) -> Loaded:
         if present == path:
             loaded.differences[model._meta.db_table] = Difference(table=model._meta.db_table)
             continue
-        live = present or live_rows(connection, model, part.source)
+        live = present or live_rows(
+            connection,
+            model,
+            part.source,
+            is_committed=model._meta.db_table not in loading.made,
+        )
         comparison = Comparison(loading.duckdb, model, path, live)
         withheld = _apply(loading, model, comparison, loaded)
         if not is_shared(model):
@@ -182,7 +193,14 @@ def _apply(
         with Progress(f"load {difference.table}", count, unit="rows", quiet=quiet) as shown:
             rows = comparison.rows_to_write()
             is_empty = comparison.is_empty and not is_shared(model)
-            upsert_rows(connection, model, rows, is_empty=is_empty, advance=shown.advance)
+            upsert_rows(
+                connection,
+                model,
+                rows,
+                is_empty=is_empty,
+                row_count=count,
+                advance=shown.advance,
+            )
     return withheld
 
 

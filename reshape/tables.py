@@ -21,7 +21,9 @@ import pyarrow.csv as csv
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from . import staging
 from .columns import canonical_json, columns_of
+from .reading_apart import read_apart
 
 ROWS_PER_BATCH = 20_000
 _ROWS_PER_STATEMENT = 64
@@ -36,9 +38,16 @@ class Scope:
 
 
 def read_table(
-    connection: BaseDatabaseWrapper, model: type[models.Model], scope: Scope | None = None
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    scope: Scope | None = None,
+    *,
+    is_committed: bool = False,
 ) -> pa.RecordBatchReader:
-    """The rows of a model's table as Arrow, in batches, in no particular order."""
+    """The rows of a model's table as Arrow, in batches, in no particular order.
+
+    `is_committed` says that the transaction at hand, if there is one, has not changed them.
+    """
     schema = columns_of(model).schema
     kinds = _kinds(model)
     read = _FROM_SQLITE if connection.vendor == "sqlite" else _FROM_POSTGRESQL
@@ -53,17 +62,24 @@ def read_table(
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
     query = f"SELECT {selected} FROM {quote(model._meta.db_table)}{where}"
 
+    def converted(columns: Sequence[Values]) -> pa.RecordBatch:
+        arrays = [
+            read.get(kind, _plain)(values, field.type)
+            for kind, field, values in zip(kinds, schema, columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
     def batches() -> Iterator[pa.RecordBatch]:
+        table = quote(model._meta.db_table)
+        apart = read_apart(connection, table, query) if is_committed and not scope else None
+        if apart is not None:
+            for batch in apart:
+                yield converted(batch.columns)
+            return
         with connection.chunked_cursor() as cursor:
             cursor.execute(query, [scope.value] if scope else [])
             while rows := cursor.fetchmany(ROWS_PER_BATCH):
-                arrays = [
-                    read.get(kind, _plain)(values, field.type)
-                    for kind, field, values in zip(
-                        kinds, schema, zip(*rows, strict=True), strict=True
-                    )
-                ]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                yield converted(list(zip(*rows, strict=True)))
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -89,11 +105,13 @@ def upsert_rows(
     rows: pa.RecordBatchReader,
     *,
     is_empty: bool = False,
+    row_count: int = 0,
     advance: Advance | None = None,
 ) -> None:
     """Insert these rows; where their key exists already, make that row equal to them.
 
-    `is_empty` says that the table has no row. `advance` is called with the number of rows done.
+    `is_empty` says that the table has no row, `row_count` how many there are to write, if known.
+    `advance` is called with the number of rows done.
     """
     quote = connection.ops.quote_name
     key = columns_of(model).key
@@ -121,11 +139,49 @@ def upsert_rows(
                 )
                 cursor.execute(f"DROP TABLE {staged}")
         return
+    if row_count >= staging.WORTH_IT and staging.can_stage(connection):
+        for source in staging.staged(connection, _stored(model, rows, advance), row_count):
+            with connection.cursor() as cursor:
+                # "WHERE true": else ON would be taken for that of a join.
+                cursor.execute(
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} "
+                    f"WHERE true {'' if is_empty else conflict}"
+                )
+        return
     insert = f"INSERT INTO {table} ({names}) VALUES %s {conflict}"
     for batch in rows:
         _insert_many(connection, insert, _parameters(connection, model, batch), batch)
         if advance:
             advance(batch.num_rows)
+
+
+def _stored(
+    model: type[models.Model], rows: pa.RecordBatchReader, advance: Advance | None
+) -> pa.RecordBatchReader:
+    """The rows in the types that SQLite has."""
+    names = rows.schema.names
+    kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
+    empty = rows.schema.empty_table()
+    types = [_in_sqlite(kind_of[name], empty[name].combine_chunks()).type for name in names]
+    schema = pa.schema(zip(names, types, strict=True))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            columns = zip(names, batch.columns, strict=True)
+            arrays = [_in_sqlite(kind_of[name], column) for name, column in columns]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            if advance:
+                advance(batch.num_rows)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _in_sqlite(kind: str, column: pa.Array) -> pa.Array:
+    return _TO_SQLITE.get(kind, _as_it_is)(column)
+
+
+def _as_it_is(column: pa.Array) -> pa.Array:
+    return column
 
 
 def _insert_many(
@@ -180,12 +236,15 @@ def _parameters(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows as the database's driver takes them."""
     kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
-    write = _TO_SQLITE if connection.vendor == "sqlite" else _TO_POSTGRESQL
-    columns = [
-        write.get(kind_of[name], pa.Array.to_pylist)(column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return zip(*columns, strict=True)
+    columns = zip(batch.schema.names, batch.columns, strict=True)
+    if connection.vendor == "sqlite":
+        values = [_in_sqlite(kind_of[name], column).to_pylist() for name, column in columns]
+    else:
+        values = [
+            _TO_POSTGRESQL.get(kind_of[name], pa.Array.to_pylist)(column)
+            for name, column in columns
+        ]
+    return zip(*values, strict=True)
 
 
 def _kinds(model: type[models.Model]) -> list[str]:
@@ -210,69 +269,91 @@ _KINDS: tuple[tuple[type, str], ...] = (
 _SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
 _UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
-Read = Callable[[Sequence[Any], pa.DataType], pa.Array]
+Values = Any
+"""Of one column, as the driver gives them, or as Arrow's does."""
+Read = Callable[[Values, pa.DataType], pa.Array]
 Write = Callable[[pa.Array], list[Any]]
 
 
-def _plain(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return pa.array(values, arrow)
+def _array(values: Values, arrow: pa.DataType) -> pa.Array:
+    if not isinstance(values, pa.Array):
+        return pa.array(values, arrow)
+    # A column of nulls alone is of any type.
+    is_empty = values.null_count == len(values)
+    return pa.nulls(len(values), arrow) if is_empty else values.cast(arrow)
 
 
-def _read_text(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return pa.array(values, pa.string()).cast(arrow)
+def _list(values: Values) -> Sequence[Any]:
+    return list(values.to_pylist()) if isinstance(values, pa.Array) else values
 
 
-def _read_time_of_day(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return pa.array([v if v is None else time.fromisoformat(v) for v in values], arrow)
+def _plain(values: Values, arrow: pa.DataType) -> pa.Array:
+    return _array(values, arrow)
 
 
-def _read_time(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+def _read_text(values: Values, arrow: pa.DataType) -> pa.Array:
+    return _array(values, pa.string()).cast(arrow)
+
+
+def _read_time_of_day(values: Values, arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else time.fromisoformat(v) for v in _list(values)], arrow)
+
+
+def _read_time(values: Values, arrow: pa.DataType) -> pa.Array:
     # SQLite holds UTC without saying so.
-    return pc.assume_timezone(pa.array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
+    return pc.assume_timezone(_array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
 
 
-def _read_decimal(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+def _read_decimal(values: Values, arrow: pa.DataType) -> pa.Array:
     step = Decimal(1).scaleb(-arrow.scale)
-    return pa.array([v if v is None else Decimal(v).quantize(step) for v in values], arrow)
+    return pa.array([v if v is None else Decimal(v).quantize(step) for v in _list(values)], arrow)
 
 
-def _read_hex(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    text = pa.array(values, pa.string())
+def _read_hex(values: Values, arrow: pa.DataType) -> pa.Array:
+    text = _array(values, pa.string())
     if pc.all(pc.match_substring_regex(text, "^[0-9a-f]{32}$")).as_py():
         parts = [pc.utf8_slice_codeunits(text, *ends) for ends in _UUID_PARTS]
         return pc.binary_join_element_wise(*parts, "-")
-    return pa.array([v if v is None else str(UUID(v)) for v in values], arrow)
+    return pa.array([v if v is None else str(UUID(v)) for v in _list(values)], arrow)
 
 
-def _read_boolean(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+def _read_boolean(values: Values, arrow: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return _array(values, arrow)
     return pa.array([v if v is None else bool(v) for v in values], arrow)
 
 
-def _read_json(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return pa.array([v if v is None else canonical_json(orjson.loads(v)) for v in values], arrow)
+def _read_json(values: Values, arrow: pa.DataType) -> pa.Array:
+    return pa.array(
+        [v if v is None else canonical_json(orjson.loads(v)) for v in _list(values)], arrow
+    )
 
 
-def _write_text(column: pa.Array) -> list[Any]:
-    return list(column.cast(pa.string()).to_pylist())
+def _write_text(column: pa.Array) -> pa.Array:
+    return column.cast(pa.string())
 
 
-def _write_time(column: pa.Array) -> list[Any]:
+def _write_boolean(column: pa.Array) -> pa.Array:
+    return column.cast(pa.int8())
+
+
+def _write_time(column: pa.Array) -> pa.Array:
     # Django leaves a fraction of zero away; SQLite compares times as text.
     if (
         not pc.any(pc.not_equal(pc.microsecond(column), 0)).as_py()
         and not pc.any(pc.not_equal(pc.millisecond(column), 0)).as_py()
     ):
-        return list(column.cast(pa.timestamp("s")).cast(pa.string()).to_pylist())
+        return column.cast(pa.timestamp("s")).cast(pa.string())
     text = column.cast(pa.timestamp("us")).cast(pa.string())
-    return list(pc.replace_substring_regex(text, r"\.000000$", "").to_pylist())
+    return pc.replace_substring_regex(text, r"\.000000$", "")
 
 
-def _write_time_of_day(column: pa.Array) -> list[Any]:
-    return [v if v is None else str(v) for v in column.to_pylist()]
+def _write_time_of_day(column: pa.Array) -> pa.Array:
+    return pa.array([v if v is None else str(v) for v in column.to_pylist()], pa.string())
 
 
-def _write_hex(column: pa.Array) -> list[Any]:
-    return list(pc.replace_substring(column, "-", "").to_pylist())
+def _write_hex(column: pa.Array) -> pa.Array:
+    return pc.replace_substring(column, "-", "")
 
 
 def _write_uuid(column: pa.Array) -> list[Any]:
@@ -293,7 +374,8 @@ _FROM_SQLITE: dict[str, Read] = {
     "json": _read_json,
 }
 _FROM_POSTGRESQL: dict[str, Read] = {"json": _read_json}
-_TO_SQLITE: dict[str, Write] = {
+_TO_SQLITE: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "boolean": _write_boolean,
     "time": _write_time,
     "date": _write_text,
     "time of day": _write_time_of_day,

@@ -7,38 +7,15 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from django.db import connection, models
+from django.db import connection
 
-from reshape.columns import columns_of
-from reshape.tables import Scope, delete_rows, read_table, upsert_rows
+from reshape import reading_apart, staging
+from reshape.tables import Scope, delete_rows, upsert_rows
 
+from .everything import Everything, as_arrow, created, read
 
-class Everything(models.Model):
-    """A row with every kind of field."""
-
-    code = models.TextField(primary_key=True)
-    flag = models.BooleanField(null=True)
-    small = models.SmallIntegerField(null=True)
-    number = models.IntegerField(null=True)
-    big = models.BigIntegerField(null=True)
-    share = models.FloatField(null=True)
-    price = models.DecimalField(max_digits=12, decimal_places=4, null=True)
-    day = models.DateField(null=True)
-    moment = models.DateTimeField(null=True)
-    hour = models.TimeField(null=True)
-    uid = models.UUIDField(null=True)
-    extra = models.JSONField(null=True)
-    raw = models.BinaryField(null=True)
-
-    class Meta:
-        # Of no installed app, so that no migration is expected of it.
-        app_label = "nowhere"
-        managed = False
-
-    def __str__(self):
-        return self.code
-
-
+# Only SQLite is written in two ways.
+WAYS = ["as parameters", "staged"] if connection.vendor == "sqlite" else ["as parameters"]
 FULL = {
     "code": "é'\"\\%s",
     "flag": True,
@@ -58,24 +35,14 @@ WHOLE_SECOND = {"code": "second", "moment": datetime(2026, 1, 31, tzinfo=UTC), "
 EMPTY = {"code": "empty"}
 
 
-@pytest.fixture
-def table(transactional_db):
-    with connection.schema_editor() as editor:
-        editor.create_model(Everything)
-    yield Everything
-    with connection.schema_editor() as editor:
-        editor.delete_model(Everything)
-
-
-def as_arrow(*rows):
-    schema = columns_of(Everything).schema
-    filled = [{name: row.get(name) for name in schema.names} for row in rows]
-    return pa.Table.from_pylist(filled, schema=schema).to_reader()
-
-
-def read(scope=None):
-    rows = read_table(connection, Everything, scope).read_all().to_pylist()
-    return {row["code"]: row for row in rows}
+@pytest.fixture(params=WAYS)
+def table(request, transactional_db, home, monkeypatch):
+    """An empty table, written and read in each of the two ways that SQLite has."""
+    if request.param == "staged":
+        monkeypatch.setattr(staging, "WORTH_IT", 0)
+        monkeypatch.setattr(reading_apart, "WORTH_IT", 1)
+    with created():
+        yield Everything
 
 
 def test_rows_come_back_as_they_went_in(table):
