@@ -52,6 +52,10 @@ class Task(Protocol):
     def memory_bytes(self) -> int:
         """What it may hold in memory at a time."""
 
+    @property
+    def fills_cores(self) -> bool:
+        """Whether it keeps every core busy by itself, so that a pool gains nothing."""
+
 
 T = TypeVar("T", bound=Task)
 R = TypeVar("R")
@@ -78,7 +82,8 @@ def execute(
         if spread.suspects:
             raise _killed(spread.suspects)
         return
-    workers = _worker_count(len(tasks)) if can_travel else 1
+    is_spread = can_travel and not all(task.fills_cores for task in tasks)
+    workers = _worker_count(len(tasks)) if is_spread else 1
     taken_s = done = 0.0
     left = sum(task.weight for task in tasks)
     while waiting:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import sqlite_reader, staging
+from . import staging
 
+_PROGRAM = Path(__file__).with_name("sqlite_reader.py")
 logger = logging.getLogger(__name__)
 
 WORTH_IT = 100_000
@@ -34,7 +35,7 @@ def read_apart(
     if row_count < WORTH_IT:
         return None
     path = staging.new_path("arrow")
-    command = [sys.executable, sqlite_reader.__file__, str(database), query, str(path)]
+    command = [sys.executable, str(_PROGRAM), str(database), query, str(path)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:

@@ -111,20 +111,27 @@ def _taken(batches: Iterator[pa.RecordBatch], row_count: int) -> Iterator[pa.Rec
 
 def _write_next(parts: Iterator[pa.RecordBatchReader]) -> Path | None:
     """Write the next part to a file of its own; None where there is none."""
-    # Not above: what loads few rows starts without it.
-    from adbc_driver_manager import Error
-    from adbc_driver_sqlite import dbapi
+    # Not above: what loads few rows starts without it. And not its `dbapi`, which takes Ctrl-C away
+    # from a process that waits.
+    import adbc_driver_sqlite
+    from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
 
     rows = next(parts, None)
     if rows is None:
         return None
     path = new_path("sqlite3")
     try:
-        with dbapi.connect(str(path), autocommit=True) as driver, driver.cursor() as cursor:
+        with (
+            adbc_driver_sqlite.connect(str(path)) as database,
+            AdbcConnection(database) as driver,
+            AdbcStatement(driver) as statement,
+        ):
             for setting in _SETTINGS:
-                cursor.execute(f"PRAGMA {setting}")
-                cursor.fetchall()
-            cursor.adbc_ingest(ROWS, rows, mode="create")
+                statement.set_sql_query(f"PRAGMA {setting}")
+                statement.execute_query()
+            statement.set_options(**{"adbc.ingest.target_table": ROWS})
+            statement.bind_stream(rows)
+            statement.execute_update()
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, Error):

@@ -15,6 +15,7 @@ from .fingerprint import fingerprint
 from .records import parsed_segments
 from .registry import Transform
 from .slices import Slice
+from .sql_transform import Select
 
 _MEMORY_PER_BYTE = 6
 """Bytes held per byte of the bodies in memory: read ahead, and as the objects made of them."""
@@ -44,6 +45,12 @@ class Task:
     @property
     def memory_bytes(self) -> int:
         return _MEMORY_PER_BYTE * (self.piece.largest_bytes if self.piece else self.body_bytes)
+
+    @property
+    def fills_cores(self) -> bool:
+        # DuckDB's threads do; not where a SELECT must run in one.
+        selects = [t.function for t in self.transforms if isinstance(t.function, Select)]
+        return len(selects) == len(self.transforms) and all(each.keeps_order for each in selects)
 
     def __str__(self) -> str:
         names = ", ".join(transform.name for transform in self.transforms)

@@ -17,6 +17,7 @@ class Charge:
     """How often it kills its process, before it ends well."""
     weight: int = 1
     memory_bytes: int = 0
+    fills_cores: bool = False
     seconds: float = 0.0
 
     def __str__(self) -> str:

@@ -1,6 +1,9 @@
 """Staged rows, and rows read apart: in the transaction, whole, and no file is left behind."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -89,3 +92,40 @@ def test_rows_that_a_transaction_around_wrote_are_read(two_ways):
             rows = read_table(connection, Everything, is_committed=True).read_all()
 
     assert rows.num_rows == 10
+
+
+WAITING = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+import django
+django.setup()
+import pyarrow as pa
+from reshape import reading_apart, staging
+rows = pa.table({"number": list(range(1000))}).to_reader()
+with ThreadPoolExecutor(1) as thread:
+    thread.submit(staging._write_next, iter([rows])).result().unlink()
+print("waiting", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_process_that_has_staged_rows_still_hears_ctrl_c(tmp_path):
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.crash.settings"}
+        | {"ROOTCELLAR_TEST_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    said = waiting.stdout.readline()
+
+    waiting.send_signal(signal.SIGINT)
+    try:
+        waiting.wait(10)
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+    assert said == "waiting\n"
+    assert waiting.returncode == -signal.SIGINT
