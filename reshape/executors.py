@@ -228,6 +228,8 @@ def _until_begun(
         yield task, here(task)
     first = next(iter(wait(begun, return_when=FIRST_COMPLETED).done))
     if isinstance(first.exception(), BrokenProcessPool):
+        for process in processes:
+            process.join(5)
         if any(each.exitcode == 1 for each in processes):
             raise MainUnguarded(
                 "No process of the pool could begin; what each said is above. Where that is a "

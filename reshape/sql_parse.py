@@ -22,6 +22,7 @@ from raw_store.payload import Payload
 from raw_store.rows import to_payloads, to_table
 from raw_store.segments import iter_readable_tables
 
+from .ahead import ahead
 from .columns import columns_of
 from .errors import RowInvalid
 from .models import Row
@@ -68,7 +69,7 @@ def parse_tables(transform: "Transform", tables: Iterable[pa.Table], writer: Rec
 
     with _connection(select) as connection, ThreadPoolExecutor(max_workers=1) as behind:
         writing: Future[None] | None = None
-        for batch in _ahead(batches(table.select(select.archived) for table in tables)):
+        for batch in ahead(batches(table.select(select.archived) for table in tables)):
             count += batch.num_rows
             for read in _read(connection, transform, select, batch):
                 # One is written while the next is asked for; no more of them are in memory.
@@ -129,15 +130,6 @@ def batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting.append(table.slice(start))
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-def _ahead(given: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same, the next being made while one is used."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(next, given, None)
-        while (table := coming.result()) is not None:
-            coming = pool.submit(next, given, None)
-            yield table
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from django.conf import settings
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .ahead import ahead
+
 ROWS = "rows"
 """The table in a file."""
 WORTH_IT = 20_000
@@ -92,7 +94,7 @@ def new_path(suffix: str) -> Path:
 
 def _cut(rows: pa.RecordBatchReader, size: int) -> Iterator[pa.RecordBatchReader]:
     """The rows in readers of about `size` rows; the last has what is left. Each is read in turn."""
-    batches = iter(rows)
+    batches = ahead(iter(rows))
     for part in range(_PARTS):
         first = next(batches, None)
         if first is None:

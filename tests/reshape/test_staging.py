@@ -118,6 +118,7 @@ def test_a_process_that_has_staged_rows_still_hears_ctrl_c(tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
     )
+    assert waiting.stdout
     said = waiting.stdout.readline()
 
     waiting.send_signal(signal.SIGINT)
