@@ -22,6 +22,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import staging
+from .ahead import ahead
 from .columns import canonical_json, columns_of
 from .reading_apart import read_apart
 
@@ -73,8 +74,7 @@ def read_table(
         table = quote(model._meta.db_table)
         apart = read_apart(connection, table, query) if is_committed and not scope else None
         if apart is not None:
-            for batch in apart:
-                yield converted(batch.columns)
+            yield from ahead(converted(batch.columns) for batch in apart)
             return
         with connection.chunked_cursor() as cursor:
             cursor.execute(query, [scope.value] if scope else [])
