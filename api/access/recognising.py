@@ -6,6 +6,7 @@ request says that it comes from a page of this one.
 """
 
 from collections.abc import MutableMapping
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Any
@@ -118,10 +119,16 @@ def _is_on_this_machine(scope: Scope, headers: dict[bytes, bytes]) -> bool:
     client = scope.get("client")
     if not client or not _is_loopback(client[0]):
         return False
-    domain, _ = split_domain_port(headers.get(b"host", b"").decode("latin-1"))
+    domain = _domain(headers.get(b"host", b""))
     return domain == "localhost" or _is_loopback(domain.strip("[]"))
 
 
+@lru_cache(maxsize=100)
+def _domain(host: bytes) -> str:
+    return split_domain_port(host.decode("latin-1"))[0]
+
+
+@lru_cache(maxsize=1_000)
 def _is_loopback(address: str) -> bool:
     try:
         found = ip_address(address)

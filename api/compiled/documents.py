@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 
+from ..catalog import Entity
 from ..errors import NotCompiled
 from ..reach import Reach
 from .plan import Plan
@@ -29,6 +30,8 @@ class Known:
     reach: Reach = field(default_factory=Reach)
     plans: dict[Hashable, Plan | NotCompiled] = field(default_factory=dict)
     """By operation and setting of its switches; or why there is none."""
+    rests_on: tuple[Entity, ...] | None = None
+    """The entities whose rows its answers depend on; null until that is asked."""
 
     def is_live(self, operation: str | None) -> bool:
         """Whether an operation asks with `@live` to be answered again when its answer changes."""

@@ -7,11 +7,12 @@ for its own lookup. Where a place is not certain, the statement serves once.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 from django.db.models.sql import Query
@@ -120,7 +121,7 @@ def _filled(kept: _Kept, asked: Asked, holes: Holes, connection: BaseDatabaseWra
     """The kept statement with these values; null where they need another one."""
     values = []
     for test, sql in zip(asked.tests, kept.tests, strict=False):
-        found = _compiled_test(test, connection)
+        found = _tested(test, connection)
         if found is None or found[0] != sql:
             return None
         values.append(found[1])
@@ -164,6 +165,60 @@ def _occurrences(part: Sequence[Any], whole: Sequence[Any]) -> list[int]:
         for start in range(len(whole) - size + 1)
         if list(whole[start : start + size]) == list(part)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A test whose value is its one parameter as it stands, whatever the value."""
+
+    sql: str
+    least: int
+    greatest: int
+    """Of a number; Django makes another test of one that the column does not hold."""
+
+
+_COMPARED = frozenset({"exact", "gt", "gte", "lt", "lte"})
+_plain: dict[Hashable, _Plain | None] = {}
+"""By database, column, lookup and type of value; null where it is no such test."""
+
+
+def _tested(test: Test, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:
+    """`_compiled_test`, which Django is asked for once where only the value differs."""
+    value, kind = test.value, type(test.value)
+    if kind not in (int, str) or test.lookup not in _COMPARED:
+        return _compiled_test(test, connection)
+    key = (connection.vendor, test.entity.model, test.column.attname, test.lookup, kind)
+    if key not in _plain:
+        _plain[key] = _plain_of(test, connection)
+    known = _plain[key]
+    if known is None or (kind is int and not known.least <= value <= known.greatest):
+        return _compiled_test(test, connection)
+    return known.sql, [value]
+
+
+def _plain_of(test: Test, connection: BaseDatabaseWrapper) -> _Plain | None:
+    model, _ = test.alone()
+    field: Any = model._meta.get_field(test.column.attname) if model is test.entity.model else None
+    example: int | str = "a"
+    ends: tuple[Any, Any] = (0, 0)
+    is_plain = type(field) in (models.CharField, models.TextField)
+    if type(test.value) is int:
+        example, is_plain = 1, type(field) in _INTEGERS
+        if is_plain:
+            ends = connection.ops.integer_field_range(field.get_internal_type())
+    if not is_plain or None in ends:
+        return None
+    found = _compiled_test(replace(test, value=example), connection)
+    return _Plain(found[0], *ends) if found is not None and found[1] == [example] else None
+
+
+_INTEGERS = (
+    models.IntegerField,
+    models.BigIntegerField,
+    models.AutoField,
+    models.BigAutoField,
+    models.SmallIntegerField,
+)
 
 
 def _compiled_test(test: Test, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:

@@ -163,9 +163,11 @@ class Door:
         reach = known.reach
         if reach.is_volatile or any(one.source is None for one in reach.entities.values()):
             return ""
-        entities = dict(reach.entities)
-        for entity in reach.filtered.values():
-            entities |= {each.model: each for each in api.catalog.related_to(entity)}
+        if known.rests_on is None:
+            entities = dict(reach.entities)
+            for entity in reach.filtered.values():
+                entities |= {each.model: each for each in api.catalog.related_to(entity)}
+            known.rests_on = tuple(entities.values())
         versions = await self._watch.now()
         return tag_of(
             await self._code(api),
@@ -174,9 +176,7 @@ class Door:
             question.operation or "",
             caller.role,
             # Another time's rows may change where the present ones do not: by an import.
-            versions.of(
-                entities.values(), with_archive=reach.has_lineage or AS_OF in question.text
-            ),
+            versions.of(known.rests_on, with_archive=reach.has_lineage or AS_OF in question.text),
         )
 
 

@@ -5,7 +5,7 @@ times what most questions do. Where the middleware is the shipped one, the door 
 it would do, and the answer comes from the plan that the schema keeps for its document.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
@@ -47,11 +47,16 @@ async def answer(api: Api, known: Known, question: Question, deadline: Deadline)
 
 def is_allowed(host: bytes) -> bool:
     """Whether a Host header names this server, as Django judges it."""
+    return _is_allowed(host, tuple(settings.ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=100)
+def _is_allowed(host: bytes, allowed: tuple[str, ...]) -> bool:
     try:
         domain, _ = split_domain_port(host.decode("ascii"))
     except UnicodeDecodeError:
         return False
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+    return bool(domain) and validate_host(domain, allowed)
 
 
 @cache
