@@ -40,6 +40,9 @@ SPILL_SIZE = "2GB"
 _MEMORY_BESIDE_MB = 512
 # Beyond these a process makes room for a fresh one once its statement is answered.
 _LARGEST_RESTING_MB = 300
+# And beyond this much of its own data, in use or not: the limit counts what libraries hold on to,
+# and the next statement would have the rest of it alone.
+_MOST_HELD_MB = 400
 _MOST_STATEMENTS = 500
 _CODES: dict[type[BaseException], str] = {
     StatementRefused: "refused",
@@ -221,8 +224,9 @@ def _told(error: BaseException, place: Place) -> str:
 
 
 def _is_large() -> bool:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() > _LARGEST_RESTING_MB * 1024 * 1024
+    _, resident, _, _, _, data, _ = map(int, Path("/proc/self/statm").read_text().split())
+    page = resource.getpagesize() / (1024 * 1024)
+    return resident * page > _LARGEST_RESTING_MB or data * page > _MOST_HELD_MB
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -223,6 +225,24 @@ def test_a_statement_of_any_shape_is_answered_or_refused(asking, sql):
         asking(sql, seconds=1.0, rows=1)
 
     assert asking("SELECT 1 AS n") == b"n\n1\n"
+
+
+HOLDING = """
+import mmap
+from warehouse.sql_pool.child import _is_large
+before = _is_large()
+held = mmap.mmap(-1, 450 * 1024 * 1024, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+print(before, _is_large())
+"""
+
+
+def test_a_process_that_holds_on_to_memory_it_does_not_use_makes_room():
+    # The limit counts it: a large answer after many a bomb was cut short in the middle.
+    told = subprocess.run(
+        [sys.executable, "-c", HOLDING], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout.split() == ["False", "True"]
 
 
 def test_its_process_has_no_environment_to_speak_of(asking):
