@@ -16,6 +16,7 @@ from ingest.models import FeedStatus, Outcome, Run, Watermark
 from raw_store.errors import ArchiveError, NotQuiet
 from raw_store.followers import Removed
 from raw_store.locks import exclusive
+from reshape import staging
 from reshape.errors import ReshapeError
 from reshape.kept_history import forget_histories
 from reshape.records import sweep_temporaries
@@ -59,6 +60,7 @@ class Derived:
         clear_vintages()
         with exclusive("load"):
             sweep_temporaries(older_than_seconds=0)
+            staging.sweep(older_than_seconds=0)
             sweep(only_current=True)
         _forget_addresses(removed)
 

@@ -81,15 +81,22 @@ def release(connection: BaseDatabaseWrapper) -> None:
 
 
 def new_path(suffix: str) -> Path:
-    """Where a file can be written that is gone before the load ends. Removes what killed processes
-    left there."""
-    folder = Path(settings.WAREHOUSE_DIR) / "staged"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
+    """Where a file can be written that is gone before the load ends. Sweeps."""
+    sweep()
+    _folder().mkdir(parents=True, exist_ok=True)
+    return _folder() / f"{uuid4().hex}.{suffix}"
+
+
+def sweep(older_than_seconds: float = _ABANDONED_S) -> None:
+    """Remove what killed processes left."""
+    for path in _folder().glob("*"):
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+            if time.time() - path.stat().st_mtime >= older_than_seconds:
                 path.unlink()
-    return folder / f"{uuid4().hex}.{suffix}"
+
+
+def _folder() -> Path:
+    return Path(settings.WAREHOUSE_DIR) / "staged"
 
 
 def _cut(rows: pa.RecordBatchReader, size: int) -> Iterator[pa.RecordBatchReader]:

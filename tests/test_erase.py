@@ -63,6 +63,9 @@ def erased(filled, tmp_path_factory):
     """A home in which the address was erased, what the command said, and what is left."""
     home = tmp_path_factory.mktemp("erased") / "home"
     shutil.copytree(filled, home)
+    staged = home / "warehouse" / "staged" / "killed.sqlite3"
+    staged.parent.mkdir()
+    staged.write_text(CANARY)  # as a load that was killed leaves it
     before = child(home, "left")
     said = run(home, "manage.py", "archive", "erase", "--url", SECRET_URL, "--yes")
     return home, said, before, child(home, "left")
