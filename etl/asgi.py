@@ -38,8 +38,6 @@ from warehouse.sql_pool.pool import close_pool  # noqa: E402
 
 _door = Door(_django)
 
-_OBJECTS_PER_COLLECTION = 50_000
-
 _at_start: "list[asyncio.Task[None]]" = []
 """Work begun with the server; a task that nobody holds may vanish."""
 _receiving: "Receiving | None" = None
@@ -121,21 +119,14 @@ def _received_here() -> "Receiving":
 
 def _settle() -> None:
     """Make the schema now, and tell the garbage collector that what is there will stay."""
-    import gc
-
     from api.errors import SchemaError
     from api.schema import get_api
+    from raw_store.cycles import look_rarely
 
     # A view tells whoever asks that there is no schema.
     with contextlib.suppress(SchemaError):
         get_api()
-    # Else each of its full rounds goes through all of Django and the schema: measured, a
-    # third of what an answer of 5,000 rows costs.
-    gc.collect()
-    gc.freeze()
-    # Nor does it look for cycles each time that a few hundred objects are made: an answer is
-    # thousands, and holds none. Measured, another sixth.
-    gc.set_threshold(_OBJECTS_PER_COLLECTION, 20, 20)
+    look_rarely()
 
 
 async def _start(stop: threading.Event) -> "Supervisor | None":

@@ -3,6 +3,8 @@
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
+from .cycles import look_rarely
+
 OWN_CHECKS = "rootcellar"
 """The tag of the checks of stages and sources, which every command waits for."""
 
@@ -14,3 +16,12 @@ class Command(BaseCommand):
     """
 
     requires_system_checks = [Tags.models, OWN_CHECKS]
+
+
+class LongCommand(Command):
+    """A command that may work for hours."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Begin, from a command line."""
+        look_rarely()
+        super().run_from_argv(argv)

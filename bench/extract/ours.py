@@ -36,7 +36,10 @@ async def _extract(address: str, pages: int, concurrency: int) -> dict[str, obje
     from ingest import extractor
     from ingest.runs import run_feed
     from raw_store.archive import Archive
+    from raw_store.cycles import look_rarely
 
+    # As `manage.py extract` and the server do.
+    look_rarely()
     _ask_more_at_once(concurrency)
     size = 0
 

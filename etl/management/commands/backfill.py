@@ -25,7 +25,7 @@ from warehouse.errors import WarehouseError
 _SHOWN_FAILURES = 10
 
 
-class Command(commands.Command):
+class Command(commands.LongCommand):
     help = (
         "Fetch the past of a feed whose extractor asks for client.windows(…), beside its live runs "
         "and without moving its watermark. Without --from it goes on with what is left. "

@@ -35,7 +35,7 @@ from warehouse.errors import WarehouseError
 FEEDS_AT_ONCE = 8
 
 
-class Command(commands.Command):
+class Command(commands.LongCommand):
     help = "Run extractors and archive what they receive; then replay the sources they touched."
 
     def add_arguments(self, parser: CommandParser) -> None:
