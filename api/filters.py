@@ -225,7 +225,8 @@ def _compared(lookup: str) -> Callable[[str, Any], Q]:
 
 
 def is_storable(value: Any) -> bool:
-    # No column holds more than 64 bits, and SQLite's driver raises when asked for such a number.
+    """Whether a column can hold it: none holds more than 64 bits, and SQLite's driver raises when
+    it is asked for such a number."""
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 

@@ -1,4 +1,4 @@
-"""What the commands have in common: which checks they wait for."""
+"""What the commands have in common: which checks they wait for, and how a long one begins."""
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand

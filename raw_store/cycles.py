@@ -1,6 +1,8 @@
 """Reference cycles: how often a process that works for long looks for them."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _OBJECTS_PER_COLLECTION = 50_000
 
@@ -16,3 +18,20 @@ def look_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS_PER_COLLECTION, 20, 20)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for cycles rarely while this block runs: rows are many objects and hold none.
+
+    Looking would take a third of the time of a parse.
+    """
+    young, *older = gc.get_threshold()
+    if not 0 < young < _OBJECTS_PER_COLLECTION:
+        yield
+        return
+    gc.set_threshold(_OBJECTS_PER_COLLECTION, *older)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, *older)

@@ -5,9 +5,7 @@ take, it is halved until the payload that gave it is alone. That one, and any wh
 not of the plain kind, is left to the conversion row by row, which says what is wrong.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -47,26 +45,6 @@ class Converted(NamedTuple):
     gathered: Sequence[Gathered]
     columns: dict[type[models.Model], list[pa.Array]]
     """Model → the columns a transform gives, then those that say which payload gave the row."""
-
-
-_OBJECTS_PER_COLLECTION = 50_000
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Let Python look for reference cycles less often: rows are many objects and hold none.
-
-    Its looking would take a third of the time of a parse.
-    """
-    young, *older = gc.get_threshold()
-    if not 0 < young < _OBJECTS_PER_COLLECTION:
-        yield
-        return
-    gc.set_threshold(_OBJECTS_PER_COLLECTION, *older)
-    try:
-        yield
-    finally:
-        gc.set_threshold(young, *older)
 
 
 class Batch:

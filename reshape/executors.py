@@ -226,6 +226,8 @@ def _until_begun(
     while HELPS and waiting and not any(each.done() for each in begun):
         task = waiting.popleft()
         yield task, here(task)
+    if not waiting:
+        return
     first = next(iter(wait(begun, return_when=FIRST_COMPLETED).done))
     if isinstance(first.exception(), BrokenProcessPool):
         for process in processes:

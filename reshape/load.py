@@ -16,10 +16,10 @@ from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 from duckdb import DuckDBPyConnection
 
+from raw_store.cycles import rare_collections
 from raw_store.progress import Progress
 
 from . import staging
-from .batches import rare_collections
 from .copies import present_copy, remember_copy
 from .difference import Comparison, Difference, is_shared, live_rows
 from .errors import LoadFailed

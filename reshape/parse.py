@@ -19,13 +19,13 @@ from django.conf import settings
 from django.db import models
 
 from raw_store.archive import Archive
+from raw_store.cycles import rare_collections
 from raw_store.errors import ArchiveError
 from raw_store.payload import Payload, digest
 from raw_store.rows import to_table
 from raw_store.segments import iter_readable
 
 from . import slices
-from .batches import rare_collections
 from .columns import columns_of
 from .errors import Overlong, RowInvalid
 from .executors import execute

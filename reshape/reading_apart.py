@@ -41,7 +41,10 @@ def read_apart(
         if done.returncode != 0:
             logger.info("table %s is read on the connection: %s", table, done.stderr[-500:])
             return None
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        try:
+            file = pa.ipc.open_file(pa.memory_map(str(path)))
+        except FileNotFoundError:
+            return None  # an erasure swept it away
     finally:
         # What is open can be read on.
         path.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def read_table(
 
     def converted(columns: Sequence[Values]) -> pa.RecordBatch:
         arrays = [
-            read.get(kind, _plain)(values, field.type)
+            read.get(kind, _array)(values, field.type)
             for kind, field, values in zip(kinds, schema, columns, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -285,10 +285,6 @@ def _array(values: Values, arrow: pa.DataType) -> pa.Array:
 
 def _list(values: Values) -> Sequence[Any]:
     return list(values.to_pylist()) if isinstance(values, pa.Array) else values
-
-
-def _plain(values: Values, arrow: pa.DataType) -> pa.Array:
-    return _array(values, arrow)
 
 
 def _read_text(values: Values, arrow: pa.DataType) -> pa.Array:

@@ -217,7 +217,6 @@ _INTEGERS = (
     models.BigIntegerField,
     models.AutoField,
     models.BigAutoField,
-    models.SmallIntegerField,
 )
 
 

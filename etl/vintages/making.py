@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from api.moments import open_database
 from raw_store.archive import Archive
-from reshape.batches import rare_collections
+from raw_store.cycles import rare_collections
 from reshape.columns import columns_of
 from reshape.difference import Comparison, is_shared
 from reshape.history import write_history

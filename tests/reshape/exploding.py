@@ -39,3 +39,8 @@ def stop_everyone(task: Charge) -> str:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(5)
     return task.name
+
+
+def end_at_once() -> None:
+    """End this process before it has begun."""
+    os._exit(3)

@@ -16,7 +16,7 @@ from reshape.errors import ReplayStopped, WorkerKilled
 from reshape.executors import Spread, execute
 from reshape.machine import available_cores, available_memory
 
-from .exploding import Charge, explode, stop_everyone
+from .exploding import Charge, end_at_once, explode, stop_everyone
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,34 @@ def pooled(monkeypatch, settings):
     monkeypatch.setattr(executors, "MEASURED_S", 0)
     monkeypatch.setattr(executors, "POOL_START_S", -1)
     monkeypatch.setattr(executors, "HELPS", False)
+
+
+def test_while_a_pool_starts_the_work_goes_on_here_and_each_task_is_done_once(
+    tmp_path, pooled, monkeypatch
+):
+    monkeypatch.setattr(executors, "HELPS", True)
+    tasks = [Charge(str(number), tmp_path, seconds=0.1) for number in range(60)]
+
+    found = _collect(execute(tasks, explode, explode))
+
+    assert sorted(found, key=int) == [str(number) for number in range(60)]
+    assert os.getpid() in pids(tmp_path)
+    assert len(pids(tmp_path)) > 1
+
+
+def test_tasks_that_fill_the_cores_by_themselves_start_no_process(tmp_path, pooled):
+    tasks = [Charge(str(number), tmp_path, fills_cores=True) for number in range(5)]
+
+    assert _collect(execute(tasks, explode, explode)) == list("01234")
+    assert pids(tmp_path) == [os.getpid()]
+
+
+def test_where_no_process_can_begin_everything_is_done_here(tmp_path, pooled, monkeypatch):
+    monkeypatch.setattr(executors.worker, "begin", end_at_once)
+    tasks = [Charge(str(number), tmp_path) for number in range(5)]
+
+    assert _collect(execute(tasks, explode, explode)) == list("01234")
+    assert pids(tmp_path) == [os.getpid()]
 
 
 def is_alive(pid):

@@ -74,7 +74,17 @@ def test_what_a_killed_process_left_is_removed(two_ways, home):
     assert staged_files(home) == []
 
 
-def test_a_column_of_two_types_is_read_all_the_same(two_ways):
+def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways):
+    rows = [{"code": f"{number:05}"} for number in range(70_000)]
+    rows[-1] |= {"raw": b"last", "share": 0.5, "uid": "00000000-0000-0000-0000-000000000007"}
+    upsert_rows(connection, Everything, as_arrow(*rows), row_count=len(rows))
+
+    assert {name: read()["69999"][name] for name in ("raw", "share", "uid")} == {
+        name: rows[-1][name] for name in ("raw", "share", "uid")
+    }
+
+
+def test_a_value_that_its_column_does_not_hold_is_told_of(two_ways):
     upsert_rows(connection, Everything, many(10), row_count=10)
     with connection.cursor() as cursor:
         # SQLite keeps whatever it is given.
