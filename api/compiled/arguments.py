@@ -14,7 +14,7 @@ from strawberry import UNSET
 from strawberry.utils.str_converters import to_camel_case
 
 from ..catalog import Catalog, Entity
-from ..filters import LOOKUPS, MAX_LIST_LENGTH, Test, is_storable, tests_in
+from ..filters import LOOKUPS, MAX_LIST_LENGTH, Test, tests_in
 from ..pages import Pagination, bounds
 from .selection import has_variables
 
@@ -179,11 +179,7 @@ def _lookup_shape(lookup: str, value: Any) -> Hashable:
         return value
     if lookup == "inList":
         # The same value twice is compared once; too many are refused, even the same.
-        odd = frozenset(each for each in value if not is_storable(each))
-        return len(set(value) - odd), odd, len(value) > MAX_LIST_LENGTH
-    if not is_storable(value):
-        # Such a comparison is decided already and leaves nothing to fill in.
-        return value
+        return len(set(value)), len(value) > MAX_LIST_LENGTH
     return bool(value) if isinstance(value, str) else ...
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reshape import executors
+from reshape import executors, worker
 from reshape.errors import ReplayStopped, WorkerKilled
 from reshape.executors import Spread, execute
 from reshape.machine import available_cores, available_memory
@@ -52,7 +52,7 @@ def test_tasks_that_fill_the_cores_by_themselves_start_no_process(tmp_path, pool
 
 
 def test_where_no_process_can_begin_everything_is_done_here(tmp_path, pooled, monkeypatch):
-    monkeypatch.setattr(executors.worker, "begin", end_at_once)
+    monkeypatch.setattr(worker, "begin", end_at_once)
     tasks = [Charge(str(number), tmp_path) for number in range(5)]
 
     assert _collect(execute(tasks, explode, explode)) == list("01234")

@@ -75,7 +75,7 @@ def test_what_a_killed_process_left_is_removed(two_ways, home):
 
 
 def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways):
-    rows = [{"code": f"{number:05}"} for number in range(70_000)]
+    rows: list[dict[str, object]] = [{"code": f"{number:05}"} for number in range(70_000)]
     rows[-1] |= {"raw": b"last", "share": 0.5, "uid": "00000000-0000-0000-0000-000000000007"}
     upsert_rows(connection, Everything, as_arrow(*rows), row_count=len(rows))
 
