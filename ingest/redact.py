@@ -163,7 +163,9 @@ class Redactor:
 
     def text(self, value: str | None) -> str | None:
         """A reason phrase or a header's value by itself, without secrets."""
-        return value and self.headers((("", value),))[0][1]
+        if not value or (("", value) in self._plain and not self._met.looks_in_texts):
+            return value
+        return self.headers((("", value),))[0][1]
 
     def scrub(self, text: str) -> str:
         """A message or traceback without the secrets met so far and without secret parameters."""

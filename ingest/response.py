@@ -122,7 +122,10 @@ class Response(httpx.Response):
     @property
     def sets_cookies(self) -> bool:
         """Whether it holds a `Set-Cookie`."""
-        return any(len(name) == 10 and name.lower() == "set-cookie" for name, _ in self.pairs)
+        for name, _ in self.pairs:  # noqa: SIM110 -- a generator takes three times as long
+            if len(name) == 10 and name.lower() == "set-cookie":
+                return True
+        return False
 
     @property
     def is_success(self) -> bool:

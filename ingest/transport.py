@@ -88,6 +88,7 @@ class ArchivingTransport:
         self._spool_folder = spool_folder()
         self._limit = min(extractor.max_body, LARGEST_BODY)
         self._sequence = itertools.count()
+        self._turns = shared_turns()
         self._key_headers = frozenset(name.lower() for name in extractor.feed.key_headers)
 
     def into(self, extractor: Extractor, writer: Writer) -> "ArchivingTransport":
@@ -128,7 +129,7 @@ class ArchivingTransport:
                 request, limit=self._limit, silence=self._extractor.timeout
             )
         try:
-            await shared_turns().take()
+            await self._turns.take()
         except asyncio.CancelledError as error:
             # What came is archived all the same.
             found.exception = found.exception or error
@@ -249,8 +250,9 @@ class ArchivingTransport:
         """The archived version whose validators a GET should carry."""
         if request.method != "GET":
             return None
-        if any(name.lower() in _NOT_CONDITIONAL for name, _ in request.headers):
-            return None
+        for name, _ in request.headers:
+            if name.lower() in _NOT_CONDITIONAL:
+                return None
         is_told, latest = self._writer.latest_at_once(key)
         if not is_told:
             latest = await self._writer.latest(key)
@@ -289,9 +291,8 @@ class ArchivingTransport:
     ) -> None:
         if isinstance(found.exception, asyncio.CancelledError):
             return
-        headers = {name.lower(): value for name, value in reversed(found.headers)}
         pause, news = host.note(
-            found.status, headers, attempt=attempt, patience=self._patience, sent_at=sent_at
+            found.status, found.headers, attempt=attempt, patience=self._patience, sent_at=sent_at
         )
         if pause:
             logger.info(

@@ -11,10 +11,12 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import brotli
 import zstandard
+from isal import isal_zlib
 
 from .spool import IN_MEMORY, Spool
 
@@ -22,6 +24,9 @@ EXPANSION_RATIO = 200
 """A body may be this many times longer than what was transferred …"""
 EXPANSION_FLOOR = 8 * 1024 * 1024
 """… once it is longer than this many bytes: text compresses 5 to 30 times, a bomb 1,000 or more."""
+
+# Its stubs say an instance where they mean the class.
+_IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 
 _AT_ONCE = 64 * 1024
 """Bytes; most bodies are shorter, and need none of what follows."""
@@ -54,13 +59,14 @@ class _Swollen(Exception):
     """The body expands beyond what is kept decoded."""
 
 
-def codings(content_encoding: str | None) -> list[str]:
+@lru_cache(maxsize=256)
+def codings(content_encoding: str | None) -> tuple[str, ...]:
     """The codings in the order they were applied; those that change nothing left out.
 
     Some servers write a charset or `none` where only a coding belongs; both mean "as it is".
     """
     names = [name.strip().lower() for name in (content_encoding or "").split(",")]
-    return [name for name in names if name not in {"", "identity", "none", "utf-8"}]
+    return tuple(name for name in names if name not in {"", "identity", "none", "utf-8"})
 
 
 def decode(
@@ -84,7 +90,7 @@ def decode(
     size = encoded.size if isinstance(encoded, Spool) else len(encoded)
     if not names or not size:
         return Decoded(body=encoded)
-    if names == ["gzip"] and size <= _AT_ONCE and isinstance(encoded, bytes):
+    if names == ("gzip",) and size <= _AT_ONCE and isinstance(encoded, bytes):
         whole = _gunzipped(encoded)
         if whole is not None and len(whole) <= limit:
             return Decoded(body=whole)
@@ -107,10 +113,10 @@ def decode(
 
 def _gunzipped(encoded: bytes) -> bytes | None:
     """A body that is one member of gzip and no more, and does not swell; None for any other."""
-    decompressor = zlib.decompressobj(wbits=31)
+    decompressor = isal_zlib.decompressobj(wbits=31)
     try:
-        body = decompressor.decompress(encoded, EXPANSION_FLOOR)
-    except zlib.error:
+        body: bytes = decompressor.decompress(encoded, EXPANSION_FLOOR)
+    except _IsalError:
         return None
     return body if decompressor.eof and not decompressor.unused_data else None
 

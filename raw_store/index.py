@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import chain
 
 from django.db import DatabaseError, connection, transaction
 
@@ -100,9 +101,17 @@ def remember(found: Iterable[Latest]) -> None:
         )
         for latest in every
     ]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(_REMEMBER, rows)
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor != "sqlite":
+            cursor.executemany(_REMEMBER % _CELLS, rows)
+            return
+        # SQLite gives the interpreter away and takes it back for each statement. With one for each
+        # row, that would slow whatever else the process does.
+        for at in range(0, len(rows), _AT_ONCE):
+            some = rows[at : at + _AT_ONCE]
+            cursor.execute(_REMEMBER % ", ".join([_CELLS] * len(some)), list(chain(*some)))
 
 
 def _as_text(moment: datetime) -> str:
@@ -114,9 +123,11 @@ def _as_it_is(moment: datetime) -> datetime:
     return moment
 
 
+_AT_ONCE = 200
+_CELLS = f"({', '.join(['%s'] * len(Latest._fields))})"
 _REMEMBER = f"""
     INSERT INTO {LatestVersion._meta.db_table} AS known ({", ".join(Latest._fields)})
-    VALUES ({", ".join(["%s"] * len(Latest._fields))})
+    VALUES %s
     ON CONFLICT (feed, request_key) DO UPDATE SET {
     ", ".join(f"{name} = excluded.{name}" for name in Latest._fields[2:])
 }

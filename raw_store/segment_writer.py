@@ -178,7 +178,9 @@ class Gathering:
 
     def add(self, payload: Payload) -> int:
         """Add a row, a payload as `OpenSegment.append` returns it; return the bytes it brings."""
-        weight = payload_bytes(payload) + _spooled(payload)
+        weight = payload_bytes(payload)
+        if payload.spooled_body or payload.spooled_encoded:
+            weight += _spooled(payload)
         is_large = weight >= SPOOLED_FROM
         if self._rows and (is_large or self._weight + weight > SEALED.bytes):
             self._cut()

@@ -64,16 +64,16 @@ class Limits:
 
     def effective_rate(self, now: float) -> float | None:
         """The strictest of all rates in force, or None where there is none."""
-        told = [self.rate]
-        if self.quota_until > now:
+        told = [self.rate] if self.rate else []
+        if self.quota_rate and self.quota_until > now:
             told.append(self.quota_rate)
         if self.crawl_delay:
             told.append(1 / self.crawl_delay)
         if self.set_rate is not None:
-            told.append(self.set_rate)
-        else:
-            told += [each.rate for each in self.declared.values()]
-        return min((rate for rate in told if rate), default=None)
+            told += [self.set_rate] if self.set_rate else []
+        elif self.declared:
+            told += [each.rate for each in self.declared.values() if each.rate]
+        return min(told) if told else None
 
     def gap(self, now: float) -> float:
         """Seconds between the beginnings of two requests; 0 where no rate is in force."""

@@ -52,9 +52,10 @@ class Quota:
         return max(self.remaining - concurrency, self.remaining / 2, 0.5) / self.seconds
 
 
-def tells_of_quotas(headers: Iterable[str]) -> bool:
-    """Whether among the names of headers is one that tells of limits."""
-    return any("ratelimit" in name or "rate-limit" in name for name in headers)
+def tells_of_quotas(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of the headers tells of limits."""
+    names = " ".join([name for name, _ in headers]).lower()
+    return "ratelimit" in names or "rate-limit" in names
 
 
 def quotas_told(headers: Mapping[str, str], now: float) -> list[Quota]:

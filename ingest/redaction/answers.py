@@ -78,7 +78,7 @@ def hands_out(answer: bytes, names: Names, *, request_body: bytes | None) -> boo
     hints = _LOGIN_MAYBE if is_login else _MAYBE
     if _is_introspection(answer, request_body) or _JWT.fullmatch(answer):
         return True
-    if not any(hint in answer for hint in hints):
+    if not _has_any(hints, *_around_its_list(answer)):
         return False
     text = answer.decode("utf-8", "replace")
     if bodies.looks_like_json(text):
@@ -89,6 +89,30 @@ def hands_out(answer: bytes, names: Names, *, request_body: bytes | None) -> boo
     if bodies.looks_like_form(text):
         return _names_hand_out(dict(parse_qsl(text.strip())), names, is_login)
     return False
+
+
+def _has_any(hints: tuple[bytes, ...], *parts: bytes) -> bool:
+    for part in parts:
+        for hint in hints:
+            if hint in part:
+                return True
+    return False
+
+
+def _around_its_list(answer: bytes) -> tuple[bytes, ...]:
+    """What stands before and behind the only list of a JSON object, whose objects are data; all of
+    any other answer.
+
+    A listing is the commonest answer of an API, and nearly all of it is its list.
+    """
+    end = answer.find(b"]")
+    if answer[:1] != b"{" or end < 0 or answer.rfind(b"]") != end:
+        return (answer,)
+    before, behind = answer[: max(answer.find(b"["), 0)], answer[end + 1 :]
+    # A bracket within a text is none: there the quotation marks before or behind it are odd.
+    if b"\\" in before or b"\\" in behind or before.count(b'"') % 2 or behind.count(b'"') % 2:
+        return (answer,)
+    return before, behind
 
 
 def _json_hands_out(text: str, names: Names, is_login: bool) -> bool:

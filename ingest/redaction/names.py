@@ -79,8 +79,10 @@ _SHAPES = re.compile(
 
 def shapes_in(text: str) -> Iterable["re.Match[str]"]:
     """Where a text holds what is a secret under any name."""
-    if any(hint in text for hint in _HINTS):
-        return _SHAPES.finditer(text)
+    # Asked of every header and address: a generator would take three times as long.
+    for hint in _HINTS:
+        if hint in text:
+            return _SHAPES.finditer(text)
     return ()
 
 

@@ -72,7 +72,11 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(request)
         self._unsent = self._transport.get_write_buffer_size()
-        self._watch = self._loop.call_later(min(timeout, deadline), self._look)
+        due = now + min(timeout, deadline)
+        # A look that an earlier request left behind does as well, where it comes in time.
+        if self._watch is None or self._watch.when() > due:
+            self._stop_looking()
+            self._watch = self._loop.call_at(due, self._look)
 
     async def progress(self) -> None:
         """Wait until there is much to take, or all, or a failure."""
@@ -93,9 +97,6 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """Have done with the response; return whether the connection may be used again."""
-        if self._watch:
-            self._watch.cancel()
-            self._watch = None
         is_good = self.is_whole and self.is_open and self._may_be_kept and not self._is_paused
         self._is_asking = False
         if is_good:
@@ -107,6 +108,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close without further ado."""
         self.is_open = False
+        self._stop_looking()
         if self._transport:
             self._transport.abort()
 
@@ -229,6 +231,11 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _stop_looking(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+            self._watch = None
 
     def _look(self) -> None:
         """Whether anything was heard of the peer lately; a request that still goes out counts."""

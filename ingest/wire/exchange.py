@@ -36,11 +36,15 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """The first header of this name."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        for key, value in self.headers:
+            if len(key) == len(name) and key.lower() == name:
+                return value
+        return None
 
     def listed(self, name: str) -> str | None:
         """All headers of this name as one, as RFC 9110 (5.3) reads those that hold lists."""
-        values = [value for key, value in self.headers if key.lower() == name]
+        size = len(name)
+        values = [value for key, value in self.headers if len(key) == size and key.lower() == name]
         return ", ".join(values) if values else None
 
     def ended(self, error: BaseException) -> None:

@@ -22,8 +22,10 @@ NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
 _REFUSED = re.compile(r"[\x00\x0b\x0c]|\r(?!\n)")
 _CACHED = 4_096
 
-_names: set[str] = set()
-"""Names that were seen to be names."""
+_LONGEST_KEPT = 200
+
+_lines: dict[str, tuple[str, str]] = {}
+"""Lines that were read before: most of a host's responses say the same in most of their lines."""
 
 
 class Head(NamedTuple):
@@ -40,7 +42,7 @@ def end_of_head(data: bytes | bytearray) -> tuple[int, int]:
     if data.startswith((b"\n", b"\r\n")):
         return 0, 0
     crlf = data.find(b"\n\r\n")
-    bare = data.find(b"\n\n", 0, crlf if crlf >= 0 else len(data))
+    bare = data.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else len(data))
     if bare >= 0:
         return bare + 1, bare + 2
     return (crlf + 1, crlf + 3) if crlf >= 0 else (-1, -1)
@@ -70,28 +72,26 @@ def read_lines(text: str) -> Headers:
         raise NotHttp(f"more than {MOST_LINES:,} header lines")
     if "\n " in text or "\n\t" in text or text[0] in " \t":
         lines = _unfolded(lines)
-    is_suspect = _REFUSED.search(text) is not None
-    found = []
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if name not in _names or not colon:
-            _check_name(name, colon, line)
-        if is_suspect and _REFUSED.search(line.removesuffix("\r")):
-            raise NotHttp(f"illegal header line: {line!r}")
-        found.append((name, value.strip(" \t\r")))
-    return tuple(found)
+    return tuple([_lines.get(line) or _read_line(line) for line in lines])
 
 
-def _check_name(name: str, colon: str, line: str) -> None:
-    if not colon or not NAME.fullmatch(name):
+def _read_line(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not NAME.fullmatch(name) or _REFUSED.search(line.removesuffix("\r")):
         raise NotHttp(f"illegal header line: {line!r}")
-    if len(_names) >= _CACHED:
-        _names.clear()
-    _names.add(name)
+    pair = (name, value.strip(" \t\r"))
+    if len(line) <= _LONGEST_KEPT:
+        if len(_lines) >= _CACHED:
+            _lines.clear()
+        _lines[line] = pair
+    return pair
 
 
 def _unfolded(lines: list[str]) -> list[str]:
-    """A value that goes on in the next line is one line, with one space there (RFC 9112, 5.2)."""
+    """A value that goes on in the next line is one line, with one space there (RFC 9112, 5.2).
+
+    Each keeps one CR at its end, as a line has that was never folded.
+    """
     found: list[list[str]] = []
     for line in lines:
         line = line.removesuffix("\r")
@@ -101,4 +101,4 @@ def _unfolded(lines: list[str]) -> list[str]:
             found[-1].append(line.lstrip(" \t"))
         else:
             raise NotHttp("continuation line at start of headers")
-    return [" ".join(parts) for parts in found]
+    return [f"{' '.join(parts)}\r" for parts in found]

@@ -227,7 +227,7 @@ def _with_content(payload: Payload, recorded: Recorded, *, keep_encoded: bool) -
     content = recorded.content
     if content is None or payload.status == 304:
         return payload
-    names = [] if recorded.is_decoded else codings(payload.content_encoding)
+    names = () if recorded.is_decoded else codings(payload.content_encoding)
     if recorded.status is not None and not recorded.is_decoded:
         payload = replace(
             payload,

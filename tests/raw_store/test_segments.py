@@ -1,6 +1,7 @@
 """One segment: whatever a payload holds comes back equal, from our reader and from others."""
 
 import dataclasses
+import json
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from raw_store import rows, segment_writer, segments
 from raw_store.errors import SegmentCorrupt
 from raw_store.ids import new_id
-from raw_store.payload import Payload, digest, request_key
+from raw_store.payload import Payload, canonical_url, digest, request_key
 
 from .conftest import FEED, NOON, make_payload
 
@@ -229,3 +230,12 @@ def test_long_bodies_in_pages_of_another_program_are_read_too(tmp_path):
     )
 
     assert list(segments.iter_payloads(str(tmp_path), info.path)) == payloads
+
+
+def test_a_request_key_is_the_digest_of_a_json_list():
+    url, headers = 'https://example.org/a?q="ü\\', [("X-B", "ü"), ("X-A", "1")]
+
+    key = request_key("post", url, b"body", headers)
+
+    parts = ["POST", canonical_url(url), digest(b"body"), [["x-a", "1"], ["x-b", "ü"]]]
+    assert key == digest(json.dumps(parts).encode())

@@ -173,7 +173,9 @@ async def _fetch(world: World, process: Process, host: Host) -> None:
             # Asked for on and on, and then a little longer, and then no more.
             loop = asyncio.get_running_loop()
             loop.call_later(min(pause, 15.0) + 2.0, rename, world, host, name)
-    _, news = pace.note(status, headers, attempt=1, patience=PATIENCE, sent_at=sent_at)
+    _, news = pace.note(
+        status, tuple(headers.items()), attempt=1, patience=PATIENCE, sent_at=sent_at
+    )
     if news is not None:
         await pace.keep(news)
     judge.is_known(told, now())

@@ -154,6 +154,8 @@ def responses(draw) -> tuple[list[bytes], str]:
 @settings(max_examples=400, deadline=None)
 @given(responses())
 @example(([b"HTTP/1.1 200 OK\r\nA: b\n", b"\r\n{}"], "GET"))
+@example(([b"HTTP/1.0 200 OK\r\n\n\r\n{}"], "GET"))
+@example(([b"HTTP/1.1 200 OK\r\nX-Folded: one\r\n two\r\r\n\nbody"], "GET"))
 @example(([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"\r", b"\n"], "GET"))
 def test_both_take_the_same_response_or_refuse_it(given_response):
     pieces, method = given_response
