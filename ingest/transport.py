@@ -15,9 +15,10 @@ from asgiref.sync import sync_to_async
 
 from raw_store import decode
 from raw_store.archive import Archive
+from raw_store.confirmed import ConfirmedVersions
 from raw_store.errors import ArchiveError
 from raw_store.ids import new_id
-from raw_store.large_bodies import read_spooled, spool_folder
+from raw_store.large_bodies import spool_folder
 from raw_store.pages import LARGEST_BODY
 from raw_store.payload import Payload, digest
 from raw_store.rows import changed
@@ -80,6 +81,7 @@ class ArchivingTransport:
         self._extractor = extractor
         self._run_id = run_id
         self._archive = archive
+        self._confirmed = ConfirmedVersions(archive, extractor.name)
         self._writer = writer
         self._redactor = redactor
         self._paces = paces
@@ -264,7 +266,9 @@ class ArchivingTransport:
         if row.payload_id is None:
             return None
         try:
-            holder = await sync_to_async(read_spooled)(self._archive, row.payload_id)
+            holder = self._confirmed.at_once(row.payload_id)
+            if holder is None:
+                holder = await sync_to_async(self._confirmed.read)(row.payload_id)
         except ArchiveError as error:
             logger.warning("version unreadable, fetching it again url=%s: %s", row.url, error)
             return None

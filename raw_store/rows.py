@@ -160,6 +160,13 @@ def with_body(payload: Payload, body: bytes | None) -> Payload:
     return payload
 
 
+def twin_with_body(payload: Payload, body: bytes | None) -> Payload:
+    """A second payload like one that `to_payloads` made, with this body."""
+    made = object.__new__(ArchivedPayload)
+    object.__setattr__(made, "__dict__", {**payload.__dict__, "body": body})
+    return made
+
+
 def changed(payload: Payload, **values: Any) -> Payload:
     """`dataclasses.replace`, many times as fast: a payload has nothing to check or to derive."""
     kept = payload.__dict__

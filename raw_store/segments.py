@@ -263,7 +263,7 @@ def read_rows(
     columns = None if bodies else METADATA_COLUMNS
     found: list[Payload] = []
     with opened(url, path) as file:
-        for group in _groups_spanning(file, min(wanted), max(wanted)) if wanted else ():
+        for group in groups_spanning(file, min(wanted), max(wanted)) if wanted else ():
             ids = read_group(file, path, group, ["fetch_id"])["fetch_id"].to_pylist()
             mask = [fetch_id in wanted for fetch_id in ids]
             if any(mask):
@@ -334,7 +334,8 @@ def read_group(
         raise corrupt(path, error) from error
 
 
-def _groups_spanning(file: pq.ParquetFile, first: str, last: str) -> list[int]:
+def groups_spanning(file: pq.ParquetFile, first: str, last: str) -> list[int]:
+    """The row groups that may hold a fetch id from `first` to `last`, as their statistics say."""
     column = file.schema_arrow.names.index("fetch_id")
     chosen = []
     for group in range(file.num_row_groups):
