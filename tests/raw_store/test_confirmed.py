@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raw_store import confirmed
+from raw_store import confirmed, segments
 from raw_store.confirmed import ConfirmedVersions
 from raw_store.errors import PayloadNotFound, SegmentCorrupt
 from raw_store.ids import new_id
@@ -35,7 +35,7 @@ def fetched(archive):
 @pytest.fixture
 def openings(monkeypatch):
     found = []
-    real = confirmed.opened
+    real = segments.opened
 
     def opened(url, path):
         found.append(path)
@@ -91,6 +91,7 @@ def test_a_large_body_stays_out_of_memory(archive, monkeypatch, settings, tmp_pa
     found = ConfirmedVersions(archive, FEED).read(large.fetch_id)
 
     assert found.body is None
+    assert found.spooled_body is not None
     assert found.spooled_body.read() == body
 
 
@@ -99,8 +100,7 @@ def test_what_is_not_there_or_damaged_is_said(archive, fetched):
     with pytest.raises(PayloadNotFound):
         versions.read(new_id())
 
-    segment = Segment.objects.order_by("name").first()
-    path = Path(archive.url) / segment.path
+    path = Path(archive.url) / Segment.objects.order_by("name")[0].path
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SegmentCorrupt):
         versions.read(fetched[0].fetch_id)
