@@ -147,6 +147,8 @@ else:
     # None is kept open that nobody uses, and the database's own limit is the one that is met.
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": 100}
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Whether PostgreSQL plans the API's statements once; not behind a pooler that cannot keep them.
+PREPARE_STATEMENTS = _flag("PREPARE_STATEMENTS", True)
 
 # How many vintages (the rows of a moment, for @asOf) are kept; 0 switches @asOf off.
 AS_OF_VINTAGES = int(os.environ.get("AS_OF_VINTAGES", "8"))

@@ -82,7 +82,8 @@ class Compiler:
         plan, variables = self.plan(known, name, inputs)
         with _turn(database), snapshot(database, is_one_statement=plan.is_one_statement) as state:
             reader = Reader(state=state, variables=variables, deadline=deadline)
-            found = plan.answer(reader)
+            with deadline.over_statement(state.connection):
+                found = plan.answer(reader)
         try:
             data = orjson.dumps(found, option=OPTIONS)
         except orjson.JSONEncodeError as error:

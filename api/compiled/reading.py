@@ -62,9 +62,8 @@ class Reader:
             return []
         sql, params = filled
         begun = time.perf_counter()
-        with self.connection.cursor() as cursor, self.deadline.over_statement(self.connection):
-            self.state.execute(cursor, sql, params)
-            found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
+        cursor = self.state.execute(sql, params)
+        found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
         milliseconds = (time.perf_counter() - begun) * 1000
         self.ran.append(Ran(sql=sql, row_count=len(found), milliseconds=milliseconds))
         return found

@@ -4,14 +4,15 @@ A load changes a source's tables in one transaction. Two statements, one before 
 it, would answer with half of the old and half of the new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
+
+from .prepared import prepared_cursor
 
 _BEGIN = {
     # Deferred: it takes no lock, and reads the state that the first statement meets.
@@ -20,27 +21,37 @@ _BEGIN = {
 }
 
 
+class Cursor(Protocol):
+    """What a statement's rows are read from."""
+
+    def execute(self, sql: str, params: Sequence[Any] | None = None, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def fetchmany(self, size: int, /) -> list[Any]: ...
+
+
 @dataclass(slots=True)
 class Snapshot:
     """A connection on which every statement reads the same state."""
 
     connection: BaseDatabaseWrapper
     is_open: bool
+    _cursor: Cursor | None = field(default=None, init=False)
 
-    def execute(self, cursor: CursorWrapper, sql: str, params: list[Any]) -> None:
+    def execute(self, sql: str, params: list[Any]) -> Cursor:
         """Execute a statement; the first one opens the transaction."""
-        if self.is_open:
-            cursor.execute(sql, params)
-            return
-        self.is_open = True
-        begin = _BEGIN[self.connection.vendor]
-        if self.connection.vendor == "postgresql":
-            # In one message: a round trip less.
-            cursor.execute(f"{begin}; {sql}", params)
-            cursor.nextset()
-        else:
-            cursor.execute(begin)
-            cursor.execute(sql, params)
+        if self._cursor is None:
+            self._cursor = prepared_cursor(self.connection) or self.connection.cursor()
+        if not self.is_open:
+            self.is_open = True
+            self._cursor.execute(_BEGIN[self.connection.vendor])
+        self._cursor.execute(sql, params)
+        return self._cursor
+
+    def close(self) -> None:
+        """End the transaction. It only read; where it failed, this takes it back."""
+        held: Any = self.connection.connection
+        if self._cursor is not None and held is not None and not getattr(held, "closed", False):
+            self._cursor.execute("COMMIT")
 
 
 @contextmanager
@@ -54,6 +65,4 @@ def snapshot(alias: str, *, is_one_statement: bool) -> Iterator[Snapshot]:
     try:
         yield found
     finally:
-        if found.is_open and connection.connection is not None:
-            with connection.cursor() as cursor:
-                cursor.execute("ROLLBACK")
+        found.close()

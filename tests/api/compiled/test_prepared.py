@@ -1,0 +1,106 @@
+"""PostgreSQL plans a statement once on each connection, and nothing is lost where it must anew."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.topology.peers import postgres
+
+ROOT = Path(__file__).resolve().parents[3]
+_SCRIPT = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+import graphql, json, psycopg, sys
+from uuid import UUID
+from django.db import connection
+from api.compiled.documents import known_of
+from api.compiled.workers import _reading
+from api.schema import get_api
+from sources.quakes.models import Network
+
+Network.objects.create(code="ak", fetch_id=UUID(int=1))
+known = known_of(graphql.parse(
+    "query ($code: String!) { network(code: $code) { code } networksCount }"
+))
+
+def ask(code="ak"):
+    answer = _reading(Task(), lambda: get_api().compiler.answer(known, None, {"code": code}))
+    return answer.data.decode() if answer.data else answer.reason
+
+class Task:
+    is_cancelled, running = False, None
+
+def prepared():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return sum("network" in statement for statement, in cursor.fetchall())
+
+def by_another_program(sql):
+    with psycopg.connect(sys.argv[1], autocommit=True) as other:
+        other.execute(sql)
+
+told = {"asked": [ask() for _ in range(5)], "prepared": prepared()}
+told["gone"] = ask("nn")
+by_another_program("ALTER TABLE quakes_network ALTER COLUMN code TYPE text")
+told["after a change"] = [ask() for _ in range(4)]
+by_another_program(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend'"
+)
+told["after a restart"] = [ask() for _ in range(3)]
+print(json.dumps(told))
+connection.close()
+connection.close_pool()
+"""
+ANSWER = '{"network":{"code":"ak"},"networksCount":1}'
+
+
+def told(home, url, **settings):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOTCELLAR_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, url],
+        cwd=ROOT,
+        env=kept
+        | {
+            "ROOTCELLAR_HOME": str(home),
+            "DJANGO_SETTINGS_MODULE": "etl.settings",
+            "DATABASE_URL": url,
+            **settings,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def url():
+    with postgres() as found:
+        yield found
+
+
+def test_a_statement_that_comes_again_is_prepared_and_a_change_of_its_table_costs_one_answer(
+    url, tmp_path
+):
+    found = told(tmp_path, url)
+
+    assert found["asked"] == [ANSWER] * 5
+    assert found["prepared"] == 2
+    assert found["gone"] == '{"network":null,"networksCount":1}'
+    # The ordinary executor answers the one whose plan failed.
+    assert found["after a change"] == ["Failed: NotSupportedError."] + [ANSWER] * 3
+    assert found["after a restart"][-1] == ANSWER
+
+
+def test_nothing_is_prepared_where_a_pooler_could_not_keep_it(url, tmp_path):
+    with_none = told(tmp_path, url, PREPARE_STATEMENTS="0")
+
+    assert with_none["prepared"] == 0
+    assert with_none["asked"] == [ANSWER] * 5
