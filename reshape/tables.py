@@ -17,13 +17,13 @@ from uuid import UUID, uuid4
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as csv
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import staging
 from .ahead import ahead
 from .columns import canonical_json, columns_of
+from .postgresql_copy import copied_out, copy_in
 from .reading_apart import read_apart
 
 ROWS_PER_BATCH = 20_000
@@ -55,7 +55,7 @@ def read_table(
     quote = connection.ops.quote_name
     # As text, so that the driver makes no object of each value: SQLite's converts by the declared
     # type, which an expression does not have.
-    as_text = _SQLITE_TEXT if connection.vendor == "sqlite" else {"uuid"}
+    as_text = _SQLITE_TEXT if connection.vendor == "sqlite" else set()
     selected = ", ".join(
         f"CAST({quote(name)} AS TEXT)" if kind in as_text else quote(name)
         for name, kind in zip(schema.names, kinds, strict=True)
@@ -71,13 +71,18 @@ def read_table(
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def batches() -> Iterator[pa.RecordBatch]:
+        params = [scope.value] if scope else []
+        if connection.vendor == "postgresql":
+            for batch in copied_out(connection, query, params, schema):
+                yield converted(batch.columns)
+            return
         table = quote(model._meta.db_table)
         apart = read_apart(connection, table, query) if is_committed and not scope else None
         if apart is not None:
             yield from ahead(converted(batch.columns) for batch in apart)
             return
         with connection.chunked_cursor() as cursor:
-            cursor.execute(query, [scope.value] if scope else [])
+            cursor.execute(query, params)
             while rows := cursor.fetchmany(ROWS_PER_BATCH):
                 yield converted(list(zip(*rows, strict=True)))
 
@@ -128,11 +133,7 @@ def upsert_rows(
             staged = table if is_empty else quote(f"staged_{uuid4().hex}")
             if not is_empty:
                 cursor.execute(f"CREATE TEMPORARY TABLE {staged} (LIKE {table})")
-            with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT csv)") as copy:
-                for batch in rows:
-                    copy.write(_as_csv(batch))
-                    if advance:
-                        advance(batch.num_rows)
+            copy_in(cursor, staged, rows, advance)
             if not is_empty:
                 cursor.execute(
                     f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged} {conflict}"
@@ -214,23 +215,6 @@ def _execute_many(
             cursor.executemany(statement, list(rows))
 
 
-def _as_csv(batch: pa.RecordBatch) -> bytes:
-    """Rows as PostgreSQL reads them: text in quotes, so that a null is what has none."""
-    columns = [
-        pa.array([v if v is None else f"\\x{v.hex()}" for v in column.to_pylist()], pa.string())
-        if pa.types.is_binary(column.type)
-        else column
-        for column in batch.columns
-    ]
-    out = pa.BufferOutputStream()
-    csv.write_csv(
-        pa.RecordBatch.from_arrays(columns, names=batch.schema.names),
-        out,
-        csv.WriteOptions(include_header=False, quoting_style="needed"),
-    )
-    return bytes(out.getvalue())
-
-
 def _parameters(
     connection: BaseDatabaseWrapper, model: type[models.Model], batch: pa.RecordBatch
 ) -> Iterator[tuple[Any, ...]]:
@@ -265,6 +249,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (models.UUIDField, "uuid"),
     (models.BooleanField, "boolean"),
     (models.JSONField, "json"),
+    (models.BinaryField, "binary"),
 )
 _SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
 _UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
@@ -325,6 +310,10 @@ def _read_json(values: Values, arrow: pa.DataType) -> pa.Array:
     )
 
 
+def _read_binary(values: Values, arrow: pa.DataType) -> pa.Array:
+    return pa.array([v if v is None else bytes.fromhex(v[2:]) for v in _list(values)], arrow)
+
+
 def _write_text(column: pa.Array) -> pa.Array:
     return column.cast(pa.string())
 
@@ -369,7 +358,7 @@ _FROM_SQLITE: dict[str, Read] = {
     "boolean": _read_boolean,
     "json": _read_json,
 }
-_FROM_POSTGRESQL: dict[str, Read] = {"json": _read_json}
+_FROM_POSTGRESQL: dict[str, Read] = {"json": _read_json, "binary": _read_binary}
 _TO_SQLITE: dict[str, Callable[[pa.Array], pa.Array]] = {
     "boolean": _write_boolean,
     "time": _write_time,
