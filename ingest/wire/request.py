@@ -29,7 +29,6 @@ _ORDINARY = re.compile(
     r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?)"
 )
 _LONGEST = 65_536
-_NAMES = re.compile(f"(?:{NAME.pattern})?")
 _INJECTED = re.compile(r"[\r\n\0]")
 
 
@@ -105,28 +104,12 @@ class Request:
         Raises `RequestInvalid` for what would not arrive as it is meant.
         """
         target = f"{self.scheme}://{self.netloc}{self.target}" if absolute else self.target
-        lines = [f"{self.method} {target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in (*self.headers, *extra)]
-        head = "\r\n".join(lines)
-        if len(lines) != head.count("\n") + 1 or head.count("\r") + 1 != len(lines) or "\0" in head:
-            self._refuse(extra)
+        lines = _header_lines((*self.headers, *extra))
         if not NAME.fullmatch(self.method):
             raise RequestInvalid(f"Illegal method {self.method!r}")
-        if not _NAMES.fullmatch("".join([name for name, _ in (*self.headers, *extra)])):
-            self._refuse(extra)
-        try:
-            return head.encode("latin-1") + b"\r\n\r\n" + self.content
-        except UnicodeEncodeError:
-            self._refuse(extra)
-            raise
-
-    def _refuse(self, extra: Headers) -> None:
-        for name, value in (*self.headers, *extra):
-            if not NAME.fullmatch(name):
-                raise RequestInvalid(f"Illegal header name {name!r}")
-            if _INJECTED.search(value) or not _is_latin(value):
-                raise RequestInvalid(f"Illegal header value {value!r}")
-        raise RequestInvalid(f"Illegal address {self.target!r}")
+        if _INJECTED.search(target) or not _is_latin(target):
+            raise RequestInvalid(f"Illegal address {self.target!r}")
+        return f"{self.method} {target} HTTP/1.1\r\n".encode("latin-1") + lines + self.content
 
 
 def build(
@@ -242,6 +225,17 @@ def _as_text(value: object) -> str:
     raise TypeError(f"A header is text or bytes, not {type(value).__name__}: {value!r}")
 
 
+@lru_cache(maxsize=512)
+def _header_lines(headers: Headers) -> bytes:
+    """The lines of these headers and the empty one behind them; a run's requests share them."""
+    for name, value in headers:
+        if not NAME.fullmatch(name):
+            raise RequestInvalid(f"Illegal header name {name!r}")
+        if _INJECTED.search(value) or not _is_latin(value):
+            raise RequestInvalid(f"Illegal header value {value!r}")
+    return "".join([*(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]).encode("latin-1")
+
+
 @lru_cache(maxsize=4_096)
 def _port(scheme: str, host: str, port: str | None) -> int:
     """The port that is not the scheme's own; 0 where it is; -1 where httpx would write the address
@@ -258,6 +252,8 @@ def _port(scheme: str, host: str, port: str | None) -> int:
 
 
 def _is_latin(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:

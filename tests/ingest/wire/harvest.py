@@ -6,6 +6,8 @@ python -m tests.ingest.wire.harvest          prints one JSON object; the archive
 import asyncio
 import hashlib
 import json
+import socket
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -31,10 +33,18 @@ def feed_of(case: Case, keep_encoded: bool) -> str:
 
 
 async def extract_all() -> dict[str, object]:
+    with ExitStack() as held:
+        return await _extract_all(held)
+
+
+async def _extract_all(held: ExitStack) -> dict[str, object]:
     servers = {case.name: await Server(case.replies).start() for case in CASES}
     for case in CASES:
         if case.is_refused:
             await servers[case.name].stop()
+            # Bound, so that no other program gets the port meanwhile; nobody listens.
+            taken = closing(socket.socket())
+            held.enter_context(taken).bind(("127.0.0.1", servers[case.name].port))
     told: dict[str, object] = {}
     for keep_encoded in (False, True):
         for (timeout, max_body), cases in groupby(sorted(CASES, key=limits), key=limits):
