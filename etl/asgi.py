@@ -121,12 +121,12 @@ def _settle() -> None:
     """Make the schema now, and tell the garbage collector that what is there will stay."""
     from api.errors import SchemaError
     from api.schema import get_api
-    from raw_store.cycles import look_rarely
+    from raw_store.long_lived import settle_in
 
     # A view tells whoever asks that there is no schema.
     with contextlib.suppress(SchemaError):
         get_api()
-    look_rarely()
+    settle_in()
 
 
 async def _start(stop: threading.Event) -> "Supervisor | None":

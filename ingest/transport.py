@@ -21,7 +21,7 @@ from raw_store.ids import new_id
 from raw_store.large_bodies import spool_folder
 from raw_store.pages import LARGEST_BODY
 from raw_store.payload import Payload, digest
-from raw_store.rows import changed
+from raw_store.rows import changed, new_payload
 from raw_store.spool import Spool
 from raw_store.versions import Latest
 from raw_store.writer import Writer
@@ -192,7 +192,7 @@ class ArchivingTransport:
             # No digest of bytes that hold a secret; without one, a row says it was masked.
             if not is_masked:
                 values |= _of_encoded(found.encoded, keep=is_coded and keeps)
-        payload = Payload(
+        payload = new_payload(
             fetch_id=new_id(found.fetched_at),
             run_id=self._run_id,
             sequence=sequence,
@@ -214,7 +214,7 @@ class ArchivingTransport:
             content_encoding=redactor.text(coding),
             truncated=found.truncated,
             error=redactor.scrub(error) if error else None,
-            **values,  # type: ignore[arg-type]
+            **values,
         )
         return payload, b"" if decoded.body is None else decoded.body
 

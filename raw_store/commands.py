@@ -3,7 +3,7 @@
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
-from .cycles import look_rarely
+from .long_lived import settle_in
 
 OWN_CHECKS = "rootcellar"
 """The tag of the checks of stages and sources, which every command waits for."""
@@ -23,5 +23,5 @@ class LongCommand(Command):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Begin, from a command line."""
-        look_rarely()
+        settle_in()
         super().run_from_argv(argv)

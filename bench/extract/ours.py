@@ -42,10 +42,10 @@ async def _extract(
     from ingest import extractor
     from ingest.runs import run_feed
     from raw_store.archive import Archive
-    from raw_store.cycles import look_rarely
+    from raw_store.long_lived import settle_in
 
     # As `manage.py extract` and the server do.
-    look_rarely()
+    settle_in()
     _ask_more_at_once(concurrency)
     size = 0
 
