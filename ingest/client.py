@@ -5,18 +5,25 @@ Whatever it does passes the transport, so nothing it receives escapes the archiv
 
 import asyncio
 import copy
-import json as json_module
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
-from .auth import Auth, Shown
+from .auth import Auth
 from .auth.credentials import Keeper
-from .auth.in_run import RunAuth, Turn, is_signing_in
+from .auth.in_run import RunAuth, Turn, is_signing_in, with_shown
 from .errors import AddressRefused, ExtractorFailed, FetchFailed
 from .frontier.links import page_links
 from .frontier.plan import Acknowledging, FindLinks, Visited
@@ -27,9 +34,11 @@ from .pagination import Asked, Way, link_header
 from .pagination import next_url as found_by
 from .pagination.walk import walk
 from .redact import Redactor
+from .request_keys import key_of
 from .response import Response
 from .session import Session
-from .windows import Window, length, mark_of, moment, windows_after
+from .shards import Shard
+from .windows import Window, check_mark, length, mark_of, moment, windows_after
 from .wire.errors import Refused, WireFailure
 from .wire.request import Params
 
@@ -72,6 +81,7 @@ class Client:
         advance: Callable[[str, Any], None],
         auth: Iterable[Auth] = (),
         ledger: Acknowledging | None = None,
+        shard: Shard | None = None,
         admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._redactor = redactor
@@ -81,6 +91,7 @@ class Client:
         self._auth = RunAuth(auth)
         self._window: Window | None = None
         self._ledger = ledger
+        self._shard = shard
         self._crawls: list[Crawling] = []
         self.has_asked_for_windows = False
         self.response_count = 0
@@ -164,7 +175,7 @@ class Client:
             shown = await turn.show() if turn else None
             try:
                 request = self._session.build_request(
-                    method, **_with_shown(url, headers, values, shown), attempt=attempt
+                    method, **with_shown(url, headers, values, shown), attempt=attempt
                 )
             except httpx.InvalidURL as error:
                 raise self._failure(method, url, error, attempt) from error
@@ -289,16 +300,13 @@ class Client:
         if self._ledger is None:
             raise ExtractorFailed("A crawl needs the database, and there is none here.")
         starts = (start,) if isinstance(start, str) else tuple(start)
-        given = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
-        at_once = max(concurrency, 1)
-        plan = CrawlPlan(
-            start=starts,
-            scope=Scope.of(starts, within=within, allow=allow, deny=deny, depth=depth),
-            find_links=links,
-            sitemaps=tuple(each for each in given if each != "robots"),
-            reads_robots="robots" in given,
-            concurrency=at_once,
-            at_risk=max(at_once, at_risk or 10 * at_once),
+        plan = CrawlPlan.of(
+            starts,
+            Scope.of(starts, within=within, allow=allow, deny=deny, depth=depth),
+            links=links,
+            sitemaps=(sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps),
+            concurrency=concurrency,
+            at_risk=at_risk,
         )
         # Its rows are models, which cannot be imported before Django is ready.
         from .frontier.crawling import Crawling
@@ -330,6 +338,7 @@ class Client:
         if self._window is not None:
             yield self._window
             return
+        self._refuse_if_spread()
         found = windows_after(
             mark_of(self._watermarks.get(partition), partition),
             datetime.now(UTC),
@@ -346,11 +355,36 @@ class Client:
     def within(self, window: Window) -> "Client":
         """This client, with its session, for one partition of a backfill: it moves no watermark."""
         inside = copy.copy(self)
-        inside._window = window
+        inside._window, inside._shard = window, None
         inside._watermarks = dict(self._watermarks)
         inside._advance = lambda partition, value: None
         inside.has_asked_for_windows, inside.response_count = False, 0
         return inside
+
+    def mine(self, urls: Iterable[str]) -> Iterator[str]:
+        """Those of the addresses that this process is to request.
+
+        Of a feed with `spread=True` each is one shard's, by its request key; of any other, or where
+        there is one shard, all are.
+        """
+        for url in urls:
+            if self._shard is None or self._shard.owns(self._request_key(url)):
+                yield url
+
+    def _request_key(self, url: str) -> str:
+        try:
+            request = self._session.build_request("GET", url)
+        except httpx.InvalidURL as error:
+            raise self._failure("GET", url, error, 1) from error
+        return key_of(request, self._redactor, frozenset())
+
+    def _refuse_if_spread(self) -> None:
+        if self._shard is not None:
+            raise ExtractorFailed(
+                "A feed with spread=True has no watermark: each shard fetches a part, and none "
+                "knows how far the others are. What has not changed costs a 304; or keep the "
+                "watermark in a feed of its own, which lists what there is."
+            )
 
     def scrub(self, text: str) -> str:
         """A message without the secrets that this run met."""
@@ -371,21 +405,8 @@ class Client:
 
         `value` is anything JSON holds.
         """
-        try:
-            json_module.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise ExtractorFailed(
-                f"A watermark must be something JSON holds; {self._redactor.scrub(repr(value))} "
-                f"is not: {error}. "
-                "Write a time as text: moment.isoformat()."
-            ) from None
-        if self._redactor.holds_secret([value, partition]):
-            raise ExtractorFailed(
-                "A watermark is kept in the database, and this one holds a secret: "
-                f"{self._redactor.scrub(repr(value))}. Keep what says how far, such as a page or a "
-                "time, without the token; where a name only sounds like a secret, declare it: "
-                "@extractor(…, secrets=Secrets(keep=[…]))."
-            )
+        self._refuse_if_spread()
+        check_mark(value, partition, self._redactor)
         self._watermarks[partition] = value
         self._advance(partition, value)
 
@@ -396,19 +417,3 @@ class Client:
         if isinstance(error, Refused):
             return AddressRefused(message)
         return FetchFailed(message)
-
-
-def _with_shown(
-    url: str, headers: Mapping[str, str], values: Mapping[str, Any], shown: Shown | None
-) -> dict[str, Any]:
-    """The parts of a request, a credential among them; what the extractor gives itself wins."""
-    if shown is None:
-        return {"url": url, "headers": headers, **values}
-    given = {name.lower() for name in headers}
-    added = {name: value for name, value in shown.headers.items() if name.lower() not in given}
-    parts = {"url": url, **values, "headers": {**added, **headers}}
-    if shown.parameters:
-        params = values.get("params")
-        address = httpx.URL(url) if params is None else httpx.URL(url, params=params)
-        parts |= {"url": str(address.copy_merge_params(dict(shown.parameters))), "params": None}
-    return parts

@@ -56,6 +56,8 @@ class FeedStatus(models.Model):
     feed = models.CharField(primary_key=True, max_length=200)
     next_run_at = models.DateTimeField(null=True)
     """Null when it runs by hand only, or the scheduler has not seen it yet."""
+    next_run_of_shard = models.JSONField(default=dict)
+    """Of a feed that every shard runs: by shard (`1/4`), when it is due there."""
     paused_at = models.DateTimeField(null=True)
     """Since when it does not run on its schedule, by an operator's wish."""
     last_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")

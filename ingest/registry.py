@@ -18,6 +18,7 @@ from .auth import Auth
 from .errors import ExtractorInvalid
 from .politeness.limits import NOTHING_DECLARED, Declared
 from .redaction.rules import NO_RULES, Secrets
+from .shards import Shard
 from .wire.network import ORDINARY, Certificate, Network
 
 # The argument is an `ingest.client.Client`; a source need not say so.
@@ -48,6 +49,8 @@ class Extractor:
     """Where robots.txt is archived, for a feed that follows it."""
     host: str | None = None
     """The host it asks, by which it belongs to a shard; without it, its source's name."""
+    is_spread: bool = False
+    """Whether every shard runs it, each for the requests whose keys it owns."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds a fetch may go without a byte arriving."""
     max_body: int = DEFAULT_MAX_BODY
@@ -91,6 +94,10 @@ class Extractor:
         """What says which shard runs it."""
         return self.host or self.source
 
+    def belongs_to(self, shard: Shard) -> bool:
+        """Whether this shard runs it, alone or with the others."""
+        return self.is_spread or shard.owns(self.shard_key)
+
     def next_after(self, moment: datetime) -> datetime:
         """The first time after `moment` that the schedule names; only for a scheduled feed."""
         if interval := self.interval:
@@ -130,6 +137,7 @@ def extractor(
     timezone: str = "UTC",
     catch_up: CatchUp = "once",
     host: str | None = None,
+    spread: bool = False,
     robots: bool = False,
     auth: Auth | Iterable[Auth] | None = None,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
@@ -151,8 +159,9 @@ def extractor(
     `rate` (`"5/s"`, `"100/m"`, `"1000/h"`) and `concurrency` are how each host it asks is asked at
     most, by all feeds and processes together; where feeds differ the strictest counts.
     `catch_up` says what becomes of runs that were missed: `skip`, `once` for all, or `all` of them.
-    `host` is the host it asks, by which it belongs to a shard. With `robots` each host's robots.txt
-    is followed.
+    `host` is the host it asks, by which it belongs to a shard; with `spread` every shard runs it,
+    for those addresses that `client.mine(…)` gives there. With `robots` each host's robots.txt is
+    followed.
     `auth` is one of `ingest.auth`, or several: what requests show, and to whom.
     """
     if every is not None and cron is not None:
@@ -165,6 +174,11 @@ def extractor(
     if cron is not None:
         _refuse_bad_cron(name, cron)
     _refuse_bad_schedule(name, timezone, catch_up, cron)
+    if spread and (host is not None or current == "run"):
+        raise ExtractorInvalid(
+            f"Feed {name}: with spread=True every shard runs it. So it belongs to none by its "
+            'host=, and no run of one shard is all of it (current="run"); leave these out.'
+        )
     if timeout <= 0 or max_body <= 0:
         raise ExtractorInvalid(
             f"Feed {name}: timeout= (seconds) and max_body= (bytes) must be above zero; "
@@ -234,6 +248,7 @@ def extractor(
             timezone=timezone,
             catch_up=catch_up,
             host=host.lower() if host else None,
+            is_spread=spread,
             robots=feeds.declare(feeds.Feed(name=f"{feed.source}.robots")) if robots else None,
             timeout=timeout,
             max_body=max_body,

@@ -36,6 +36,7 @@ from .politeness.paces import shared_paces
 from .politeness.robots import Admit, robots_of
 from .redact import Redactor
 from .registry import Extractor
+from .shards import ALL, Shard
 from .transport import ArchivingTransport
 from .uncancelled import uncancelled
 from .wire.choosing import wire_of
@@ -117,6 +118,7 @@ async def run_feed(
     progress: OnArchived | None = None,
     patience: Patience | None = None,
     inner: httpx.AsyncBaseTransport | None = None,
+    shard: Shard | None = None,
 ) -> Run:
     """Fetch one feed and archive every response it gave.
 
@@ -124,9 +126,11 @@ async def run_feed(
     raised. A cancelled run is sealed, recorded as interrupted, and the cancellation raised.
     Where the database refuses to record that the run begins, its error is raised.
     `progress` is called with each archived payload. `inner` replaces the network. `work` is done in
-    place of the extractor; a backfill's run leaves the feed's status as it is.
+    place of the extractor; a backfill's run leaves the feed's status as it is. `shard` is the share
+    of a feed that is spread; without it, what `SHARD` says. A backfill is shared by partitions.
     """
     extractor = registry.get(name)
+    shard = ALL if is_backfill else shard or Shard.parse(settings.SHARD)
     await sync_to_async(mark_interrupted)(name)
     run = _new_run(name, is_backfill=is_backfill)
     redactor = Redactor(settings.SECRET_KEY, extractor.secrets)
@@ -157,6 +161,7 @@ async def run_feed(
                     auth=extractor.auth,
                     admit=admit,
                     ledger=ledger,
+                    shard=shard if extractor.is_spread else None,
                 ) as client,
             ):
                 await (work(client, ledger) if work else extractor.function(client))

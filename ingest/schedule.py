@@ -3,9 +3,12 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+from django.db import transaction
+
 from .models import FeedStatus, Outcome, Run
 from .pace import Patience
 from .registry import Extractor
+from .shards import ALL, Shard
 
 # Feeds that are due together start within so many seconds of each other, not all at once.
 _SPREAD = timedelta(seconds=30)
@@ -15,7 +18,15 @@ _LONGEST_CAP = timedelta(hours=1)
 RETRY = Patience(base=15.0, longest=_LONGEST_CAP.total_seconds())
 
 
-def plan(extractor: Extractor, now: datetime | None = None) -> datetime:
+def due_at(extractor: Extractor, status: FeedStatus | None, shard: Shard = ALL) -> datetime | None:
+    """When a feed runs next, in this shard; None where nobody has planned that yet."""
+    if status is None or not _is_apart(extractor, shard):
+        return status.next_run_at if status else None
+    told = status.next_run_of_shard.get(str(shard))
+    return datetime.fromisoformat(told) if told else None
+
+
+def plan(extractor: Extractor, now: datetime | None = None, *, shard: Shard = ALL) -> datetime:
     """Decide when a scheduled feed runs next, as its process starts, and record it.
 
     What becomes of a run that was missed is for the feed's `catch_up` to say. A schedule that was
@@ -23,7 +34,7 @@ def plan(extractor: Extractor, now: datetime | None = None) -> datetime:
     """
     now = now or datetime.now(UTC)
     status, _ = FeedStatus.objects.get_or_create(feed=extractor.name)
-    due = status.next_run_at
+    due = due_at(extractor, status, shard)
     is_missed = due is not None and due <= now
     is_new = due is None and extractor.interval is not None
     if is_missed and extractor.catch_up == "all":
@@ -37,11 +48,11 @@ def plan(extractor: Extractor, now: datetime | None = None) -> datetime:
         regular = _regular(extractor, now, now)
         due = regular if due is None else min(due, regular)
     assert due is not None
-    return _record(extractor, due)
+    return _record(extractor, due, shard)
 
 
 def plan_after(
-    extractor: Extractor, run: Run, due: datetime, *, retry: Patience = RETRY
+    extractor: Extractor, run: Run, due: datetime, *, retry: Patience = RETRY, shard: Shard = ALL
 ) -> datetime:
     """Decide when a feed that was `due` runs again after `run`, and record it.
 
@@ -58,7 +69,7 @@ def plan_after(
         following = now + pause
     if run.resume_at:
         following = max(following, run.resume_at)
-    return _record(extractor, following)
+    return _record(extractor, following, shard)
 
 
 def jitter(extractor: Extractor) -> timedelta:
@@ -75,8 +86,26 @@ def _regular(extractor: Extractor, due: datetime, now: datetime) -> datetime:
     return extractor.next_after(now) + jitter(extractor)
 
 
-def _record(extractor: Extractor, due: datetime) -> datetime:
-    FeedStatus.objects.filter(feed=extractor.name).update(next_run_at=due)
+def _is_apart(extractor: Extractor, shard: Shard) -> bool:
+    """Whether each shard has a schedule of its own for a feed."""
+    return extractor.is_spread and shard.count > 1
+
+
+def _record(extractor: Extractor, due: datetime, shard: Shard) -> datetime:
+    if not _is_apart(extractor, shard):
+        FeedStatus.objects.filter(feed=extractor.name).update(next_run_at=due)
+        return due
+    with transaction.atomic():
+        status = FeedStatus.objects.select_for_update().get(feed=extractor.name)
+        # Those of an earlier number of shards are no more.
+        kept = {
+            name: told
+            for name, told in status.next_run_of_shard.items()
+            if name.endswith(f"/{shard.count}")
+        }
+        status.next_run_of_shard = kept | {str(shard): due.isoformat()}
+        status.next_run_at = min(map(datetime.fromisoformat, status.next_run_of_shard.values()))
+        status.save(update_fields=["next_run_of_shard", "next_run_at"])
     return due
 
 

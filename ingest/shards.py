@@ -1,8 +1,8 @@
-"""Which feeds this process extracts, when several processes share them: `SHARD=1/4`.
+"""What this process extracts, when several share the work: `SHARD=1/4`.
 
-The share goes by source, so all feeds of a source, and with them the hosts it asks, stay in one
-process. The hash is rendezvous over a real digest: every process agrees, and when the number of
-shards changes few sources move.
+The share goes by host, or by source where a feed names none, so a host's connections stay in one
+process; of a feed that is spread, by request. The hash is rendezvous over a real digest: every
+process agrees, and when the number of shards changes little moves.
 """
 
 import hashlib
@@ -32,14 +32,20 @@ class Shard:
             )
         return cls(int(match[1]), int(match[2]))
 
-    def owns(self, source: str) -> bool:
-        """Whether this shard extracts `source`."""
-        weights = {index: _weight(index, source) for index in range(1, self.count + 1)}
+    def owns(self, key: str) -> bool:
+        """Whether what has this key (a host, a source, a request) is this shard's."""
+        if self.count == 1:
+            return True
+        weights = {index: _weight(index, key) for index in range(1, self.count + 1)}
         return max(weights, key=weights.__getitem__) == self.index
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
 
-def _weight(index: int, source: str) -> bytes:
-    return hashlib.sha256(f"{index}:{source}".encode()).digest()
+ALL = Shard()
+"""One process that extracts everything."""
+
+
+def _weight(index: int, key: str) -> bytes:
+    return hashlib.sha256(f"{index}:{key}".encode()).digest()

@@ -23,7 +23,7 @@ from .models import FeedStatus
 from .pace import Patience
 from .registry import Extractor
 from .runs import mark_interrupted, run_feed
-from .schedule import RETRY, jitter, plan, plan_after
+from .schedule import RETRY, due_at, jitter, plan, plan_after
 from .shards import Shard
 from .uncancelled import uncancelled
 
@@ -120,10 +120,10 @@ class Supervisor:
         scheduled = [
             each
             for each in registry.all_extractors()
-            if each.is_scheduled and self._shard.owns(each.shard_key)
+            if each.is_scheduled and each.belongs_to(self._shard)
         ]
         for extractor in scheduled:
-            await sync_to_async(plan)(extractor)
+            await sync_to_async(plan)(extractor, shard=self._shard)
         await self._mark_what_was_left()
         logger.info("scheduler leads shard=%s feeds=%d", self._shard, len(scheduled))
         try:
@@ -163,12 +163,14 @@ class Supervisor:
         self._running.add(extractor.name)
         self._is_quiet.clear()
         try:
-            run = await run_feed(extractor.name, self._archive, patience=self._patience)
+            run = await run_feed(
+                extractor.name, self._archive, patience=self._patience, shard=self._shard
+            )
         finally:
             self._running.discard(extractor.name)
             if not self._running:
                 self._is_quiet.set()
-        await sync_to_async(plan_after)(extractor, run, due, retry=self._retry)
+        await sync_to_async(plan_after)(extractor, run, due, retry=self._retry, shard=self._shard)
         if run.payload_count:
             self._hand_over.mark(extractor.source)
 
@@ -178,18 +180,16 @@ class Supervisor:
             if self._is_stopping or (status and status.paused_at):
                 await asyncio.sleep(_LOOK_AGAIN)
                 continue
-            due = status.next_run_at if status else None
+            due = due_at(extractor, status, self._shard)
             if due is None:
-                due = await sync_to_async(plan)(extractor)
+                due = await sync_to_async(plan)(extractor, shard=self._shard)
             remaining = (due - datetime.now(UTC)).total_seconds()
             if remaining <= 0:
                 return due
             await asyncio.sleep(min(remaining, _LOOK_AGAIN))
 
     async def _mark_what_was_left(self) -> None:
-        known = {
-            each.name for each in registry.all_extractors() if self._shard.owns(each.shard_key)
-        }
+        known = {each.name for each in registry.all_extractors() if each.belongs_to(self._shard)}
         async for status in FeedStatus.objects.filter(last_run__isnull=False).order_by("feed"):
             if status.feed in known:
                 self._hand_over.mark(status.feed.partition(".")[0])

@@ -4,6 +4,7 @@ What a live run asks for begins where the watermark stands; what a backfill asks
 partition of the past. The extractor is the same.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from .errors import ExtractorFailed
+from .redact import Redactor
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +54,25 @@ def windows_after(
                 until = end
         yield Window(since=since, until=until)
         since = begin = until
+
+
+def check_mark(value: Any, partition: str, redactor: Redactor) -> None:
+    """Raise `ExtractorFailed` for a watermark that cannot be kept."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ExtractorFailed(
+            f"A watermark must be something JSON holds; {redactor.scrub(repr(value))} "
+            f"is not: {error}. "
+            "Write a time as text: moment.isoformat()."
+        ) from None
+    if redactor.holds_secret([value, partition]):
+        raise ExtractorFailed(
+            "A watermark is kept in the database, and this one holds a secret: "
+            f"{redactor.scrub(repr(value))}. Keep what says how far, such as a page or a "
+            "time, without the token; where a name only sounds like a secret, declare it: "
+            "@extractor(…, secrets=Secrets(keep=[…]))."
+        )
 
 
 def moment(value: "str | date | datetime", argument: str) -> datetime:

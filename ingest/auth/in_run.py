@@ -1,8 +1,8 @@
 """What a run shows, request by request."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -54,3 +54,19 @@ class Turn:
             return False
         self._was_renewed = True
         return await self._keeper.renew(self._client, self._shown)
+
+
+def with_shown(
+    url: str, headers: Mapping[str, str], values: Mapping[str, Any], shown: Shown | None
+) -> dict[str, Any]:
+    """The parts of a request, a credential among them; what the extractor gives itself wins."""
+    if shown is None:
+        return {"url": url, "headers": headers, **values}
+    given = {name.lower() for name in headers}
+    added = {name: value for name, value in shown.headers.items() if name.lower() not in given}
+    parts = {"url": url, **values, "headers": {**added, **headers}}
+    if shown.parameters:
+        params = values.get("params")
+        address = httpx.URL(url) if params is None else httpx.URL(url, params=params)
+        parts |= {"url": str(address.copy_merge_params(dict(shown.parameters))), "params": None}
+    return parts

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 from uuid import UUID
 
 from .scope import Scope
@@ -38,6 +38,29 @@ class Plan:
     reads_robots: bool
     concurrency: int
     at_risk: int
+
+    @classmethod
+    def of(
+        cls,
+        start: tuple[str, ...],
+        scope: Scope,
+        *,
+        links: FindLinks | None,
+        sitemaps: tuple[str, ...],
+        concurrency: int,
+        at_risk: int | None,
+    ) -> Self:
+        """A plan as `Client.crawl` is asked for one: `"robots"` may be among the sitemaps."""
+        at_once = max(concurrency, 1)
+        return cls(
+            start=start,
+            scope=scope,
+            find_links=links,
+            sitemaps=tuple(each for each in sitemaps if each != "robots"),
+            reads_robots="robots" in sitemaps,
+            concurrency=at_once,
+            at_risk=max(at_once, at_risk or 10 * at_once),
+        )
 
 
 class Visited:

@@ -93,7 +93,7 @@ class Command(commands.LongCommand):
             if not names:
                 # Named feeds run wherever they are asked for; all of them means this shard's.
                 shard = Shard.parse(settings.SHARD)
-                chosen = [each for each in chosen if shard.owns(each.shard_key)]
+                chosen = [each for each in chosen if each.belongs_to(shard)]
         except (ArchiveError, IngestError) as error:
             raise CommandError(str(error)) from error
         if list:

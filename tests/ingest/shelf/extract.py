@@ -1,4 +1,5 @@
-"""Four feeds of four hosts by name, which all ask the one address that the test says."""
+"""Four feeds of four hosts by name, which all ask the one address that the test says, and one that
+every shard runs."""
 
 import os
 
@@ -18,3 +19,9 @@ def declare(number: int) -> None:
 
 for number in range(4):
     declare(number)
+
+
+@extractor("shelf.spread", every="0.3s", spread=True)
+async def extract_spread(client: Client) -> None:
+    for url in client.mine(f"{os.environ['SHELF_URL']}/spread/{book}" for book in range(12)):
+        await client.get(url)
