@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .prepared import prepared_cursor
+from .workers import afterwards, catch_up
 
 _BEGIN = {
     # Deferred: it takes no lock, and reads the state that the first statement meets.
@@ -58,6 +59,7 @@ class Snapshot:
 def snapshot(alias: str, *, is_one_statement: bool) -> Iterator[Snapshot]:
     """One state to read from. A single statement reads one anyway; so does an open transaction."""
     connection = connections[alias]
+    catch_up()
     if is_one_statement or connection.in_atomic_block:
         yield Snapshot(connection, is_open=True)
         return
@@ -65,4 +67,8 @@ def snapshot(alias: str, *, is_one_statement: bool) -> Iterator[Snapshot]:
     try:
         yield found
     finally:
-        found.close()
+        if connection.vendor == "sqlite":
+            found.close()
+        else:
+            # A round trip that nobody needs to wait for.
+            afterwards(found.close)

@@ -7,16 +7,20 @@ in a command or a test, operations read in the thread that Django would use.
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import DatabaseError, connections
+
+logger = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 
@@ -86,6 +90,8 @@ class _Task:
     def __init__(self) -> None:
         self.is_cancelled = False
         self.running: Interruptible | None = None
+        self.left: list[Callable[[], None]] = []
+        """What is to be done once it was answered."""
 
     def cancel(self) -> None:
         """Whoever waited has gone: stop what runs, without waiting for it."""
@@ -124,7 +130,9 @@ async def in_worker(work: Callable[[], Found]) -> Found:
         if not _workers:
             return await sync_to_async(_doing)(task, work)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_workers[0], _reading, task, work)
+        found: asyncio.Future[Found] = loop.create_future()
+        _workers[0].submit(_reading, task, work, partial(_deliver, loop, found))
+        return await found
     except asyncio.CancelledError:
         task.cancel()
         raise
@@ -138,15 +146,68 @@ def _doing(task: _Task, work: Callable[[], Found]) -> Found:
         _thread.task = None
 
 
-def _reading(task: _Task, work: Callable[[], Found]) -> Found:
-    if time.monotonic() - getattr(_thread, "used_at", 0.0) > _TRUSTED_SECONDS:
-        _give_back()
+def afterwards(work: Callable[[], None]) -> None:
+    """Do something once the answer of this thread's task is given, or now where there is none."""
+    task = getattr(_thread, "task", None)
+    if task is None or not getattr(_thread, "is_worker", False):
+        work()
+    else:
+        task.left.append(work)
+
+
+def catch_up() -> None:
+    """Do what was left for after the answer: what comes next needs it done."""
+    task = getattr(_thread, "task", None)
+    while task is not None and task.left:
+        task.left.pop()()
+
+
+def _reading(
+    task: _Task, work: Callable[[], Any], deliver: Callable[[Any, BaseException | None], None]
+) -> None:
+    """Do the work of a task in one of the threads, and deliver what it gives or raises."""
+    _thread.is_worker = True
     try:
-        return _doing(task, work)
-    finally:
-        _thread.used_at = time.monotonic()
-        if any(each.errors_occurred for each in connections.all(initialized_only=True)):
+        if time.monotonic() - getattr(_thread, "used_at", 0.0) > _TRUSTED_SECONDS:
             _give_back()
+        found = _doing(task, work)
+    except BaseException as error:
+        deliver(None, error)
+    else:
+        deliver(found, None)
+    try:
+        for each in task.left:
+            each()
+    except DatabaseError:
+        # The answer is given; the connection goes.
+        logger.exception("a connection is given up")
+        connections.close_all()
+    _thread.used_at = time.monotonic()
+    if any(each.errors_occurred for each in connections.all(initialized_only=True)):
+        _give_back()
+
+
+def _deliver(
+    loop: asyncio.AbstractEventLoop,
+    future: "asyncio.Future[Any]",
+    found: Any,
+    error: BaseException | None,
+) -> None:
+    # Where the loop is closed nobody waits.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_settle, future, found, error)
+
+
+def _settle(future: "asyncio.Future[Any]", found: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(found)
+    elif isinstance(error, StopIteration):
+        # No future can hold it.
+        future.set_exception(RuntimeError("a worker's function raised StopIteration"))
+    else:
+        future.set_exception(error)
 
 
 def _give_back() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Count, Max
 
 from raw_store.models import Segment
@@ -90,9 +90,11 @@ class Watch:
 
     def _mark(self) -> Hashable:
         """What changes when something is committed; null where nothing says so."""
-        if connection.vendor != "sqlite":
+        # Not of `connection`: the event loop would make one anew for each request.
+        database = connections.settings[DEFAULT_DB_ALIAS]
+        if database["ENGINE"] != "django.db.backends.sqlite3":
             return int(time.monotonic() / TRUSTED_SECONDS)
-        name = str(connection.settings_dict["NAME"])
+        name = str(database["NAME"])
         with self._lock:
             if self._sqlite is None or self._name != name:
                 # In memory, as in tests, there is no other connection to ask.

@@ -15,11 +15,11 @@ _SCRIPT = """
 import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-import graphql, json, psycopg, sys
+import asyncio, graphql, json, psycopg, sys
 from uuid import UUID
 from django.db import connection
 from api.compiled.documents import known_of
-from api.compiled.workers import _reading
+from api.compiled import workers
 from api.schema import get_api
 from sources.quakes.models import Network
 
@@ -28,12 +28,16 @@ known = known_of(graphql.parse(
     "query ($code: String!) { network(code: $code) { code } networksCount }"
 ))
 
-def ask(code="ak"):
-    answer = _reading(Task(), lambda: get_api().compiler.answer(known, None, {"code": code}))
-    return answer.data.decode() if answer.data else answer.reason
+# One thread, one connection.
+workers.WORKER_COUNT = 1
+workers.open_workers()
 
-class Task:
-    is_cancelled, running = False, None
+def in_worker(work):
+    return asyncio.run(workers.in_worker(work))
+
+def ask(code="ak"):
+    answer = in_worker(lambda: get_api().compiler.answer(known, None, {"code": code}))
+    return answer.data.decode() if answer.data else answer.reason
 
 def prepared():
     with connection.cursor() as cursor:
@@ -44,7 +48,7 @@ def by_another_program(sql):
     with psycopg.connect(sys.argv[1], autocommit=True) as other:
         other.execute(sql)
 
-told = {"asked": [ask() for _ in range(5)], "prepared": prepared()}
+told = {"asked": [ask() for _ in range(5)], "prepared": in_worker(prepared)}
 told["gone"] = ask("nn")
 by_another_program("ALTER TABLE quakes_network ALTER COLUMN code TYPE text")
 told["after a change"] = [ask() for _ in range(4)]
@@ -54,6 +58,7 @@ by_another_program(
 )
 told["after a restart"] = [ask() for _ in range(3)]
 print(json.dumps(told))
+workers.close_workers()
 connection.close()
 connection.close_pool()
 """
