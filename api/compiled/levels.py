@@ -6,7 +6,7 @@ keys in one statement and shows the level below. Rows that many link to are enco
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -17,7 +17,7 @@ from ..catalog import Column, Model, Relation
 from ..errors import NotCompiled
 from .arguments import Arguments, Asked
 from .paging import cut_pages
-from .reading import Reader
+from .reading import Asking, Reader
 from .statements import Hole, Statement
 from .values import OPTIONS, Values, Writer, column_writer
 
@@ -150,11 +150,25 @@ class LinkedRowsShown:
             lists[key].append(shown)
         return [lists.get(key, ()) for key in keys]
 
+    def name(self, key: Any) -> Hashable:
+        """By which a reader knows the rows of one key."""
+        return id(self), type(key), key
+
+    def asking(self, reader: Reader, key: Any) -> Asking:
+        """What is asked for the rows of one key."""
+        asked = self.arguments.read(reader.variables)
+        page = {Hole.OFFSET: asked.offset, Hole.LIMIT: asked.limit, Hole.KEY: reader.key(key)}
+        return Asking(self.of_one, asked, page)
+
     def _rows(self, reader: Reader, keys: list[Any]) -> list[Any]:
+        if len(keys) == 1:
+            known = reader.ahead(self.name(keys[0]))
+            if known is not None:
+                return known
+            one = self.asking(reader, keys[0])
+            return reader.rows(one.statement, one.asked, one.holes)
         asked = self.arguments.read(reader.variables)
         page = {Hole.OFFSET: asked.offset, Hole.LIMIT: asked.limit}
-        if len(keys) == 1:
-            return reader.rows(self.of_one, asked, {**page, Hole.KEY: reader.key(keys[0])})
         # A row stands in the answer at least once: one too many is enough to refuse.
         readable = reader.rows_left + 1
         page |= {Hole.KEYS: reader.keys(keys), Hole.READABLE: readable}

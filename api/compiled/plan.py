@@ -94,9 +94,16 @@ class RowRoot:
     level: Level
     key: Key
     statement: Statement
+    followed: tuple[LinkedRowsShown, ...]
+    """Those of its fields that follow the key itself: their rows need not wait for the row."""
 
     def answer(self, reader: Reader) -> Any:
-        rows = reader.rows(self.statement, self.key.read(reader.variables), {})
+        asked = self.key.read(reader.variables)
+        ahead = {}
+        if self.followed and reader.state.is_at_once:
+            key = asked.tests[0].value
+            ahead = {each.name(key): each.asking(reader, key) for each in self.followed}
+        rows = reader.rows_and_ahead(self.statement, asked, ahead)
         reader.spend(len(rows))
         found = self.level.show(reader, rows, None)
         return found[0] if found else None
@@ -349,6 +356,11 @@ def _row(
         level,
         Key(definition, nodes[0], entity),
         drafts.row(entity, work.catalog, level.reads),
+        tuple(
+            shown
+            for shown in level.fields.values()
+            if isinstance(shown, LinkedRowsShown) and [shown.relation.own] == list(entity.key)
+        ),
     )
 
 

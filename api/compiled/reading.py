@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from ..lineage import Payload, read_payloads
 from ..operation import MAX_ROWS
 from .arguments import Asked
 from .snapshots import Snapshot
-from .statements import Holes, Statement
+from .statements import Holes, Sql, Statement
 
 Row = tuple[Any, ...]
 Fetch = Callable[[int], list[Row]]
@@ -34,6 +34,18 @@ class Ran:
     milliseconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A statement with all that it needs to be executed."""
+
+    statement: Statement
+    asked: Asked
+    holes: Holes
+
+    def filled(self, connection: BaseDatabaseWrapper) -> Sql | None:
+        return self.statement.fill(self.asked, self.holes, connection)
+
+
 @dataclass(slots=True, kw_only=True)
 class Reader:
     """What a plan reads with. `state` says which database, `variables` the values."""
@@ -43,6 +55,7 @@ class Reader:
     deadline: Deadline = field(default_factory=Deadline)
     rows_left: int = MAX_ROWS
     ran: list[Ran] = field(default_factory=list)
+    _ahead: dict[Hashable, list[Row]] = field(default_factory=dict)
     _payloads: dict[tuple[Model, UUID], Payload | None] = field(default_factory=dict)
 
     @property
@@ -60,13 +73,38 @@ class Reader:
         filled = statement.fill(asked, holes, self.connection)
         if filled is None:
             return []
-        sql, params = filled
         begun = time.perf_counter()
-        cursor = self.state.execute(sql, params)
+        cursor = self.state.execute(*filled)
         found: list[Row] = cut(cursor.fetchmany) if cut else cursor.fetchall()
+        self._note(filled[0], found, begun)
+        return found
+
+    def rows_and_ahead(
+        self, statement: Statement, asked: Asked, ahead: Mapping[Hashable, Asking]
+    ) -> list[Row]:
+        """The rows of a statement. Those of the statements `ahead` come with them where that takes
+        no longer, and `ahead` gives them under their names."""
+        filled = statement.fill(asked, {}, self.connection)
+        if filled is None:
+            return []
+        others = {name: each.filled(self.connection) for name, each in ahead.items()}
+        known = {name: each for name, each in others.items() if each is not None}
+        begun = time.perf_counter()
+        cursors = self.state.execute_all([filled, *known.values()])
+        found: list[Row] = cursors[0].fetchall()
+        self._note(filled[0], found, begun)
+        for (name, (sql, _)), cursor in zip(known.items(), cursors[1:], strict=True):
+            rows = self._ahead[name] = cursor.fetchall()
+            self._note(sql, rows, begun)
+        return found
+
+    def ahead(self, name: Hashable) -> list[Row] | None:
+        """Rows that were read ahead; null where they were not."""
+        return self._ahead.get(name)
+
+    def _note(self, sql: str, found: list[Row], begun: float) -> None:
         milliseconds = (time.perf_counter() - begun) * 1000
         self.ran.append(Ran(sql=sql, row_count=len(found), milliseconds=milliseconds))
-        return found
 
     def keys(self, values: list[Any]) -> Any:
         """Keys of rows, as the one parameter that `Hole.KEYS` is."""

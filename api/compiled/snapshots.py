@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
-from .prepared import prepared_cursor
+from .prepared import PreparedConnection, prepared
 from .workers import afterwards, catch_up
 
 _BEGIN = {
@@ -25,7 +26,6 @@ _BEGIN = {
 class Cursor(Protocol):
     """What a statement's rows are read from."""
 
-    def execute(self, sql: str, params: Sequence[Any] | None = None, /) -> Any: ...
     def fetchall(self) -> list[Any]: ...
     def fetchmany(self, size: int, /) -> list[Any]: ...
 
@@ -36,22 +36,40 @@ class Snapshot:
 
     connection: BaseDatabaseWrapper
     is_open: bool
-    _cursor: Cursor | None = field(default=None, init=False)
+    _prepared: PreparedConnection | None = field(default=None, init=False)
+    _cursor: CursorWrapper | None = field(default=None, init=False)
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether several statements take no longer than one: they go out together."""
+        if self._prepared is None:
+            self._prepared = prepared(self.connection)
+        return self._prepared is not None
 
     def execute(self, sql: str, params: list[Any]) -> Cursor:
         """Execute a statement; the first one opens the transaction."""
+        return self.execute_all([(sql, params)])[0]
+
+    def execute_all(self, statements: list[tuple[str, list[Any]]]) -> Sequence[Cursor]:
+        """Execute statements that know nothing of each other; one, where not `is_at_once`."""
+        begin = [] if self.is_open else [(_BEGIN[self.connection.vendor], None)]
+        self.is_open = True
+        if self.is_at_once and self._prepared is not None:
+            return self._prepared.execute_all([*begin, *statements])[len(begin) :]
         if self._cursor is None:
-            self._cursor = prepared_cursor(self.connection) or self.connection.cursor()
-        if not self.is_open:
-            self.is_open = True
-            self._cursor.execute(_BEGIN[self.connection.vendor])
-        self._cursor.execute(sql, params)
-        return self._cursor
+            self._cursor = self.connection.cursor()
+        for sql, params in (*begin, *statements):
+            self._cursor.execute(sql, params)
+        return [self._cursor]
 
     def close(self) -> None:
         """End the transaction. It only read; where it failed, this takes it back."""
         held: Any = self.connection.connection
-        if self._cursor is not None and held is not None and not getattr(held, "closed", False):
+        if held is None or getattr(held, "closed", False):
+            return
+        if self._prepared is not None:
+            self._prepared.execute_all([("COMMIT", None)])
+        elif self._cursor is not None:
             self._cursor.execute("COMMIT")
 
 

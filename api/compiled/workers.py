@@ -12,15 +12,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseFailed
+from django.db import connections
+
+from .threads import Threads
 
 logger = logging.getLogger(__name__)
+
 
 Found = TypeVar("Found")
 
@@ -31,24 +34,19 @@ WORKER_COUNT = min(8, (os.cpu_count() or 1) + 2)
 _TRUSTED_SECONDS = 1.0
 
 _thread = threading.local()
-_workers: list[ThreadPoolExecutor] = []
+_workers: list[Threads] = []
 
 
 def open_workers() -> None:
     """Start the threads of this process. A server does, once."""
     if not _workers:
-        _workers.append(ThreadPoolExecutor(WORKER_COUNT, thread_name_prefix="read"))
+        _workers.append(Threads(WORKER_COUNT, "read", at_end=connections.close_all))
 
 
 def close_workers() -> None:
     """End the threads, and the connections that they hold."""
     while _workers:
-        pool = _workers.pop()
-        # As many tasks as threads, each waiting for the others: every thread gets one.
-        together = threading.Barrier(WORKER_COUNT)
-        for _ in range(WORKER_COUNT):
-            pool.submit(_close, together)
-        pool.shutdown()
+        _workers.pop().shutdown()
 
 
 def workers_are_open() -> bool:
@@ -131,7 +129,7 @@ async def in_worker(work: Callable[[], Found]) -> Found:
             return await sync_to_async(_doing)(task, work)
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Found] = loop.create_future()
-        _workers[0].submit(_reading, task, work, partial(_deliver, loop, found))
+        _workers[0].submit(partial(_reading, task, work, partial(_deliver, loop, found)))
         return await found
     except asyncio.CancelledError:
         task.cancel()
@@ -178,7 +176,7 @@ def _reading(
     try:
         for each in task.left:
             each()
-    except DatabaseError:
+    except DatabaseFailed:
         # The answer is given; the connection goes.
         logger.exception("a connection is given up")
         connections.close_all()
@@ -215,9 +213,3 @@ def _give_back() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.vendor != "sqlite" or connection.errors_occurred:
             connection.close()
-
-
-def _close(together: threading.Barrier) -> None:
-    with contextlib.suppress(threading.BrokenBarrierError):
-        together.wait(timeout=5)
-    connections.close_all()

@@ -13,12 +13,14 @@ from tests.topology.peers import postgres
 ROOT = Path(__file__).resolve().parents[3]
 _SCRIPT = """
 import django; django.setup()
+from django.conf import settings
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 import asyncio, graphql, json, psycopg, sys
 from uuid import UUID
-from django.db import connection
+from django.db import DatabaseError, connection
 from api.compiled.documents import known_of
+from api.compiled.prepared import prepared as prepared_connection
 from api.compiled import workers
 from api.schema import get_api
 from sources.quakes.models import Network
@@ -57,6 +59,24 @@ by_another_program(
     "AND backend_type = 'client backend'"
 )
 told["after a restart"] = [ask() for _ in range(3)]
+def together():
+    held = prepared_connection(connection)
+    rows = held.execute_all([("SELECT %s::int, '%%', %s::text", [n, None]) for n in range(3)])
+    told["together"] = [each.fetchall() for each in rows]
+    told["errors"] = []
+    for bad in ("SELECT 1/%s", "SELECT pg_terminate_backend(pg_backend_pid()), %s"):
+        try:
+            held.execute_all([("BEGIN", None), (bad, [0]), ("SELECT %s::int", [1])])
+        except DatabaseError as error:
+            told["errors"].append(type(error).__name__)
+        if not connection.connection.pgconn.status:
+            held.execute_all([("COMMIT", None)])
+            told["and then"] = held.execute_all([("SELECT %s::int", [1])])[0].fetchmany(1)
+    connection.close()
+
+if settings.PREPARE_STATEMENTS:
+    in_worker(together)
+told["at last"] = ask()
 print(json.dumps(told))
 workers.close_workers()
 connection.close()
@@ -102,6 +122,10 @@ def test_a_statement_that_comes_again_is_prepared_and_a_change_of_its_table_cost
     # The ordinary executor answers the one whose plan failed.
     assert found["after a change"] == ["Failed: NotSupportedError."] + [ANSWER] * 3
     assert found["after a restart"][-1] == ANSWER
+    assert found["together"] == [[[number, "%", None]] for number in range(3)]
+    assert found["errors"] == ["DataError", "OperationalError"]
+    assert found["and then"] == [[1]]
+    assert found["at last"] == ANSWER
 
 
 def test_nothing_is_prepared_where_a_pooler_could_not_keep_it(url, tmp_path):
