@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
+from . import time_limit
 from .errors import Impure
-from .time_limit import limited, watching
 
 T = TypeVar("T")
 
@@ -75,22 +75,25 @@ def run_guarded(call: Callable[..., Iterable[T]], *arguments: Any) -> list[T]:
         return list(call(*arguments))
 
 
-@contextmanager
-def guarded() -> Iterator[None]:
+class guarded:
     """Refuse, for as long as it lasts, what a transform may not do. Raises `Impure`, `Overlong`.
 
     They are raised at the end, too, where the code within swallowed the error. Use it within
-    `guarding`.
+    `guarding`. No generator: it is entered for each payload.
     """
-    _guard.is_up = True
-    try:
-        with limited():
-            yield
-    finally:
+
+    def __enter__(self) -> None:
+        _guard.is_up = True
+        time_limit.begin()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        is_over = time_limit.end()
         _guard.is_up = False
         violation, _guard.violation = _guard.violation, None
-    if violation is not None:
-        raise violation
+        if kind is None and violation is not None:
+            raise violation
+        if kind is None and is_over:
+            raise time_limit.overlong()
 
 
 @contextmanager
@@ -98,7 +101,7 @@ def guarding() -> Iterator[None]:
     """What `run_guarded` needs, for as many calls as there are within."""
     _install()
     with ExitStack() as stack:
-        stack.enter_context(watching())
+        stack.enter_context(time_limit.watching())
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(_refuse_query))
         yield

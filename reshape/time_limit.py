@@ -23,9 +23,19 @@ _LOOKS = 10
 _SHORTEST_LOOK_S = 0.02
 
 
+_TRUSTED_S = 0.02
+"""For so long, by the clock, the thread is taken to have computed all the time: asking how long it
+has costs more than many a payload."""
+
+
 class _Watch(threading.local):
     began_at: float | None = None
-    """The thread's processor time when the transform began; None while none runs."""
+    """When the transform began, by the clock; None while none runs."""
+    began_cpu = 0.0
+    """The thread's processor time then, or a little more: never less."""
+    asked_at = -1.0
+    asked_cpu = 0.0
+    """The thread's processor time as it was asked for last, and when."""
     limit_s = 0.0
 
 
@@ -34,7 +44,7 @@ _watch = _Watch()
 
 @contextmanager
 def watching() -> Iterator[None]:
-    """What `limited` needs in order to interrupt, for as many calls as there are within."""
+    """Interrupt what is beyond the limit between `begin` and `end`, as often as these come."""
     _watch.limit_s = limit_s = settings.TRANSFORM_TIME_LIMIT
     is_free = (
         threading.current_thread() is threading.main_thread()
@@ -54,35 +64,37 @@ def watching() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
 
 
-@contextmanager
-def limited() -> Iterator[None]:
-    """Raise `Overlong` where the code within takes longer than the limit.
+def begin() -> None:
+    """Begin to count: from now on, within `watching`, `Overlong` is raised beyond the limit."""
+    now = time.monotonic()
+    if now - _watch.asked_at > _TRUSTED_S:
+        _watch.asked_at, _watch.asked_cpu = now, time.thread_time()
+    _watch.began_cpu = _watch.asked_cpu + (now - _watch.asked_at)
+    _watch.began_at = now
 
-    It is raised at the end, too, where that code swallowed it or could not be interrupted.
-    """
-    _watch.began_at = time.thread_time()
-    try:
-        yield
-    finally:
-        began_at, _watch.began_at = _watch.began_at, None
-    if _is_over(began_at):
-        raise _error()
+
+def end() -> bool:
+    """Count no more; whether it took longer than the limit, if what was interrupted swallowed that,
+    or could not be interrupted."""
+    began_at, _watch.began_at = _watch.began_at, None
+    return _is_over(began_at)
 
 
 def _look(number: int, frame: Any) -> None:
     if _is_over(_watch.began_at):
-        raise _error()
+        raise overlong()
 
 
 def _is_over(began_at: float | None) -> bool:
-    return (
-        began_at is not None
-        and _watch.limit_s > 0
-        and time.thread_time() - began_at > _watch.limit_s
-    )
+    # No thread computes for longer than the clock says.
+    limit_s = _watch.limit_s
+    if began_at is None or not limit_s or time.monotonic() - began_at <= limit_s:
+        return False
+    return time.thread_time() - _watch.began_cpu > limit_s
 
 
-def _error() -> Overlong:
+def overlong() -> Overlong:
+    """What is raised for a transform beyond the limit."""
     return Overlong(
         f"it takes more than {_watch.limit_s:g} s over this payload (TRANSFORM_TIME_LIMIT). "
         "Make the transform cheaper, or raise the limit and run `manage.py quarantine retry`."

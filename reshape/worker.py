@@ -35,13 +35,16 @@ class _Duty:
     idle = threading.Event()
 
 
-def set_up() -> None:
-    """Set Django up, once in a process."""
+def set_up(*, parses_only: bool = False) -> None:
+    """Set Django up, once in a process; for parsing alone, without the rollups."""
     import django
     from django.apps import apps
 
+    from raw_store.role import ROLE
+
     with _setting_up:
         if not apps.ready:
+            ROLE.parses_only = parses_only
             django.setup()
 
 
@@ -52,7 +55,7 @@ def begin() -> None:
     signal.signal(signal.SIGTERM, _stop)
     _Duty.idle.set()
     threading.Thread(target=_outlive_nobody, daemon=True).start()
-    set_up()
+    set_up(parses_only=True)
 
 
 def is_ready() -> bool:
