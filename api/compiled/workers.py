@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseFailed
-from django.db import connections
 
 from .threads import Threads
 
@@ -40,7 +40,10 @@ _workers: list[Threads] = []
 def open_workers() -> None:
     """Start the threads of this process. A server does, once."""
     if not _workers:
-        _workers.append(Threads(WORKER_COUNT, "read", at_end=connections.close_all))
+        # While PostgreSQL works on one answer, Python may on another; with SQLite both are one.
+        at_once = 1 if connections[DEFAULT_DB_ALIAS].vendor == "sqlite" else 2
+        end = connections.close_all
+        _workers.append(Threads(WORKER_COUNT, "read", at_once=at_once, at_end=end))
 
 
 def close_workers() -> None:

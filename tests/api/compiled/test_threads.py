@@ -15,7 +15,7 @@ def threads():
     def at_end():
         ended.append(threading.current_thread().name)
 
-    found = Threads(3, "test", at_end=at_end)
+    found = Threads(3, "test", at_once=2, at_end=at_end)
     yield found, ended
     if not found._is_over:
         found.shutdown()
@@ -31,22 +31,22 @@ def idle(threads, count):
 def test_the_thread_that_worked_last_works_next(threads):
     found, _ = threads
     names: list[str] = []
-    together = threading.Barrier(3)
+    together = threading.Barrier(2)
 
     def all_at_once():
         together.wait(10)
 
-    for _ in range(3):
+    for _ in range(2):
         found.submit(all_at_once)
-    idle(found, 3)
+    idle(found, 2)
     for _ in range(5):
         found.submit(lambda: names.append(threading.current_thread().name))
-        idle(found, 3)
+        idle(found, 2)
 
     assert len(set(names)) == 1
 
 
-def test_no_more_threads_than_may_be_and_nothing_is_lost(threads):
+def test_little_runs_at_a_time_and_nothing_is_lost(threads):
     found, ended = threads
     at_work = 0
     most = 0
@@ -58,17 +58,34 @@ def test_no_more_threads_than_may_be_and_nothing_is_lost(threads):
         with lock:
             at_work += 1
             most = max(most, at_work)
-        time.sleep(0.002)
+        time.sleep(0.0005)
         with lock:
             at_work -= 1
             done.append(number)
 
-    for number in range(100):
+    for number in range(200):
         found.submit(lambda number=number: work(number))
     found.shutdown()
 
-    assert sorted(done) == list(range(100))
-    assert most == 3
+    assert sorted(done) == list(range(200))
+    assert most <= 2
+    assert 0 < len(ended) <= 2
+
+
+def test_what_takes_long_holds_nobody_up_as_long_as_there_are_threads(threads):
+    found, ended = threads
+    may_end, has_run = threading.Event(), threading.Event()
+    for _ in range(2):
+        found.submit(lambda: may_end.wait(30) and None)
+
+    # Nothing else is submitted, and nothing ends.
+    found.submit(has_run.set)
+
+    assert has_run.wait(10)
+    for _ in range(2):
+        found.submit(lambda: may_end.wait(30) and None)
+    may_end.set()
+    found.shutdown()
     assert sorted(ended) == ["test_0", "test_1", "test_2"]
 
 
