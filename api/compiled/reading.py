@@ -34,6 +34,10 @@ class Ran:
     milliseconds: float
 
 
+def _are_integers(values: list[Any]) -> bool:
+    return set(map(type, values)) == {int}
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """A statement with all that it needs to be executed."""
@@ -109,7 +113,8 @@ class Reader:
     def keys(self, values: list[Any]) -> Any:
         """Keys of rows, as the one parameter that `Hole.KEYS` is."""
         if self.connection.vendor == "postgresql":
-            return values
+            # Written out: the driver would look at each for the smallest type that holds all.
+            return f"{{{','.join(map(str, values))}}}" if _are_integers(values) else values
         array = orjson.dumps(values).decode()
         if "\\u0000" in array:
             raise NotCompiled("a key that holds a NUL character, where SQLite's JSON ends")
