@@ -49,6 +49,11 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class Built:
+    """What the row of a rollup was computed of, and when."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A page of an entity's rows: a root field."""
 

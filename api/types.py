@@ -17,6 +17,7 @@ from .catalog import Catalog, Entity, Relation
 from .comments import own_docstring
 from .lineage import Payload, RollupBuild, resolve_build, resolve_payload
 from .meanings import (
+    Built,
     ColumnValue,
     Lineage,
     LinkedCount,
@@ -99,6 +100,7 @@ class TypeMaker:
                     RollupBuild,
                     resolve_build,
                     description="What this row was computed of, and when.",
+                    meaning=Built(),
                 )
             )
         return made

@@ -226,10 +226,28 @@ class PayloadShown:
 
 
 @dataclass(slots=True)
+class BuiltShown:
+    """What each row of a rollup was computed of: the same for all of them."""
+
+    model: Model
+    shape: "ObjectShape"
+
+    def show(self, reader: Reader, columns: Columns, weights: Weights) -> Values:
+        return [encoded(self.shape.show(reader.build(self.model)))] * len(columns[0])
+
+
+@dataclass(slots=True)
+class ListShape:
+    """A list of values in such an object."""
+
+    writer: Writer
+
+
+@dataclass(slots=True)
 class ObjectShape:
     """What is selected of an object that Python made, such as a payload."""
 
-    fields: dict[str, "tuple[str, Writer | ObjectShape | str]"]
+    fields: dict[str, "tuple[str, Writer | ListShape | ObjectShape | str]"]
     """By response key: the attribute, and how it is shown; a string is shown itself."""
 
     def show(self, found: Any) -> dict[str, Any]:
@@ -241,6 +259,8 @@ class ObjectShape:
             value = getattr(found, attribute)
             if isinstance(how, Writer):
                 (shown[key],) = how([value])
+            elif isinstance(how, ListShape):
+                shown[key] = how.writer(value)
             else:
                 shown[key] = [how.show(one) for one in value]
         return shown

@@ -31,11 +31,13 @@ from ..scalars import BigInt
 from . import drafts
 from .arguments import Arguments, Key
 from .levels import (
+    BuiltShown,
     ColumnShown,
     Level,
     LinkedCountShown,
     LinkedRowShown,
     LinkedRowsShown,
+    ListShape,
     NameShown,
     ObjectShape,
     PayloadShown,
@@ -177,6 +179,7 @@ class Work:
             meanings.LinkedRows: self._linked_rows,
             meanings.LinkedCount: self._linked_count,
             meanings.Lineage: self._payload,
+            meanings.Built: self._build,
         }
 
     def root(self, query: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Root:
@@ -299,11 +302,22 @@ class Work:
         shape = self.shape(definition.type, nodes)
         return PayloadShown(entity.model, level.place(LINEAGE_COLUMN), shape)
 
+    def _build(
+        self,
+        level: Level,
+        entity: Entity,
+        meaning: meanings.Built,
+        definition: GraphQLField,
+        nodes: Sequence[FieldNode],
+    ) -> Shown:
+        self.read_count += 1
+        return BuiltShown(entity.model, self.shape(definition.type, nodes))
+
     def shape(self, kind: Any, nodes: Sequence[FieldNode]) -> ObjectShape:
         """The selection below a field that gives an object whose attributes are its fields."""
         shown = get_named_type(kind)
         assert isinstance(shown, GraphQLObjectType)
-        fields: dict[str, tuple[str, Writer | ObjectShape | str]] = {}
+        fields: dict[str, tuple[str, Writer | ListShape | ObjectShape | str]] = {}
         parts = [node.selection_set for node in nodes]
         for key, selected in self.selection.fields(parts).items():
             name = selected[0].name.value
@@ -315,9 +329,11 @@ class Work:
             if made.base_resolver is not None or definition.args:
                 raise NotCompiled(f"{shown.name}.{name} has a resolver of its own")
             inner: Any = definition.type
+            is_leaf = is_leaf_type(get_named_type(inner))
             if is_non_null_type(inner) and is_list_type(inner.of_type):
-                fields[key] = (made.python_name, self.shape(inner, selected))
-            elif is_leaf_type(get_named_type(inner)):
+                how = ListShape(field_writer(inner.of_type.of_type, None)) if is_leaf else None
+                fields[key] = (made.python_name, how or self.shape(inner, selected))
+            elif is_leaf:
                 fields[key] = (made.python_name, field_writer(inner, None))
             else:
                 raise NotCompiled(f"{shown.name}.{name} is a {inner}")

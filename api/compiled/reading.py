@@ -14,7 +14,7 @@ from graphql.execution.values import VariableValues
 from ..catalog import Model
 from ..deadlines import Deadline
 from ..errors import NotCompiled
-from ..lineage import Payload, read_payloads
+from ..lineage import Payload, RollupBuild, read_builds, read_payloads
 from ..operation import MAX_ROWS
 from .arguments import Asked
 from .snapshots import Snapshot
@@ -59,6 +59,7 @@ class Reader:
     deadline: Deadline = field(default_factory=Deadline)
     rows_left: int = MAX_ROWS
     ran: list[Ran] = field(default_factory=list)
+    _builds: dict[Model, RollupBuild] = field(default_factory=dict)
     _ahead: dict[Hashable, list[Row]] = field(default_factory=dict)
     _payloads: dict[tuple[Model, UUID], Payload | None] = field(default_factory=dict)
 
@@ -130,6 +131,15 @@ class Reader:
         self.rows_left -= row_count
         if self.rows_left < 0:
             raise NotCompiled(f"an answer of more than {MAX_ROWS} rows")
+
+    def build(self, model: Model) -> RollupBuild:
+        """The computation behind a rollup's rows, read once."""
+        if model not in self._builds:
+            begun = time.perf_counter()
+            (self._builds[model],) = read_builds([model])
+            milliseconds = (time.perf_counter() - begun) * 1000
+            self.ran.append(Ran(sql="(the rollup's build)", row_count=1, milliseconds=milliseconds))
+        return self._builds[model]
 
     def payloads(self, model: Model, fetch_ids: Iterable[UUID]) -> dict[UUID, Payload | None]:
         """The payloads of these fetches, of which a model's rows were made.

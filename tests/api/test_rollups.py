@@ -1,10 +1,13 @@
 """Rollups as fields: typed, filtered, ordered, in pages."""
 
+import json
 from datetime import UTC, date, datetime
 
 import pytest
 from django.db import connection
 
+from api.compiled.documents import Known
+from api.schema import get_api
 from warehouse.models import RollupTable
 from warehouse.rollups import rollup_model
 
@@ -134,3 +137,15 @@ def test_a_row_tells_what_it_was_computed_of_and_when(ask, author_totals):
             "refresh": "on change",
         }
     )
+
+
+def test_a_plan_tells_of_what_a_row_was_computed(ask, author_totals):
+    document = "{ sampleAuthorTotals { build { builtAt inputs } author { code } } }"
+    known = get_api().documents.learn(document)
+    assert isinstance(known, Known)
+
+    answer = get_api().compiler.answer(known, None, {})
+
+    assert answer.data is not None, answer.reason
+    assert json.loads(answer.data) == ask(document)
+    assert [each.sql.split()[0] for each in answer.ran] == ["SELECT", "(the", "SELECT"]

@@ -245,6 +245,9 @@ class _Writer:
         links = [each for each in entity.relations if each.name in self.shown(entity)]
         if kind < 9 and depth > 0 and links:
             return self.link(self.one_of(links), depth)
+        if kind == 9 and entity.is_rollup:
+            self.made.places += 1
+            return f"{self.alias()}build {{ refresh inputs builtAt t: __typename again: inputs }}"
         if kind == 9 and entity.has_lineage:
             self.made.places += 1
             return f"{self.alias()}payload {{ url headers {{ name }} t: __typename bodySize }}"
