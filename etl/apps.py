@@ -5,6 +5,7 @@ from django.core.checks import register
 from django.utils.module_loading import autodiscover_modules
 
 from raw_store.commands import OWN_CHECKS
+from raw_store.role import ROLE
 
 
 class EtlConfig(AppConfig):
@@ -12,6 +13,10 @@ class EtlConfig(AppConfig):
     verbose_name = "Rootcellar"
 
     def ready(self) -> None:
+        if ROLE.parses_only:
+            # Half of the time that a worker takes to begin. What it parses is sent to it.
+            autodiscover_modules("transform")
+            return
         from api.moments import offer
         from raw_store import followers
         from reshape.sql_discovery import find_sql_transforms

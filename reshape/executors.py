@@ -33,6 +33,8 @@ EXPECTED_RATE = 60e6
 """Weight that is done in a second, until it is measured; few transforms are faster."""
 POOL_START_S = 1.5
 """Seconds that a pool must save at least: it takes about as long to start."""
+END_S = 5.0
+"""Seconds that the workers of a pool have to end when it is stopped."""
 HELPS = True
 """Whether tasks are done here while a pool starts."""
 WORKER_BYTES = 256 * 1024 * 1024
@@ -259,8 +261,10 @@ def _pool(workers: int) -> Iterator[tuple[ProcessPoolExecutor, list[SpawnProcess
             for process in context.started:
                 # Its task under way ends at once, and removes what it has half written.
                 process.terminate()
+            until = time.monotonic() + END_S
             for process in context.started:
-                process.join(10)
+                # What a library keeps from hearing of it is not waited for.
+                process.join(max(0.0, until - time.monotonic()))
                 process.kill()
         pool.shutdown(cancel_futures=True)
 

@@ -192,3 +192,22 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
     while any(map(is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(map(is_alive, workers))
+
+
+def test_a_worker_begins_with_what_parsing_needs_alone():
+    begun = (
+        "import sys; from reshape import worker; worker.set_up(parses_only=True); "
+        "print([name for name in ('warehouse.rollups', 'api.schema', 'strawberry') "
+        "if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", begun],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.crash.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "[]", done.stderr
