@@ -29,6 +29,7 @@ from .redact import Redactor
 from .registry import Extractor
 from .request_keys import key_of
 from .response import Response
+from .shards import Shard
 from .wire.request import Request
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ async def dry_run(
         patience=Patience(attempts=4, base=0.0),
         watermarks=watermarks or {},
         advance=lambda partition, value: None,
+        shard=Shard.parse(settings.SHARD) if extractor.is_spread else None,
     )
     done = DryRun(requests=transport.requests, payloads=transport.payloads)
     try:

@@ -35,6 +35,9 @@ _INPUT_STEP = 1 << 16
 # Four bytes of zstd may stand for 128 kB, and a step of input is decoded at once.
 _ZSTD_STEP = 512
 _GZIP_MAGIC = b"\x1f\x8b"
+# What every server sends: no flag, or a name. Of the others isal ignores what RFC 1952 (2.3.1.2)
+# tells to refuse: reserved bits, and a checksum of the head.
+_PLAIN_HEADS = (_GZIP_MAGIC + b"\x08\x00", _GZIP_MAGIC + b"\x08\x08")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))
 
@@ -113,6 +116,8 @@ def decode(
 
 def _gunzipped(encoded: bytes) -> bytes | None:
     """A body that is one member of gzip and no more, and does not swell; None for any other."""
+    if encoded[:4] not in _PLAIN_HEADS:
+        return None
     decompressor = isal_zlib.decompressobj(wbits=31)
     try:
         body: bytes = decompressor.decompress(encoded, EXPANSION_FLOOR)

@@ -58,11 +58,12 @@ class PreparedConnection:
         """Execute statements with a `%s` for each parameter, all in one round trip."""
         with self._connection.wrap_database_errors:
             try:
+                self._texts.make_room(len(statements), self._pgconn)
                 calls = [_Call(self._held, self._texts, *each) for each in statements]
                 if len(calls) == 1:
                     results = [calls[0].execute(self._pgconn)]
                 else:
-                    results = self._together(calls)
+                    results = self._in_one_trip(calls)
                 return [
                     Read(each.rows(result)) for each, result in zip(calls, results, strict=True)
                 ]
@@ -71,6 +72,14 @@ class PreparedConnection:
                 # the server's side. A new connection knows nothing that is wrong.
                 self._held.close()
                 raise
+
+    def _in_one_trip(self, calls: Sequence["_Call"]) -> "list[PGresult]":
+        try:
+            return self._together(calls)
+        except BaseException:
+            # Half of what was sent may still be on its way back.
+            self._held.close()
+            raise
 
     def _together(self, calls: Sequence["_Call"]) -> "list[PGresult]":
         """The result of each, of which one may be an error (libpq's pipeline mode)."""
@@ -113,6 +122,14 @@ class _Texts:
         self.count: dict[Any, int] = {}
         self.names: dict[Any, bytes] = {}
 
+    def make_room(self, more: int, pgconn: "PGconn") -> None:
+        """Forget everything where so many more would be too many: before any of them is named."""
+        if len(self.names) + more > _MOST:
+            _checked(pgconn.exec_(b"DEALLOCATE ALL"), pgconn)
+            self.names.clear()
+        if len(self.count) > 10 * _MOST:
+            self.count.clear()
+
 
 class _Call:
     """One statement with its parameters as bytes. Making it may prepare it."""
@@ -144,11 +161,6 @@ class _Call:
         seen = texts.count[key] = texts.count.get(key, 0) + 1
         if seen <= _PREPARED_AFTER:
             return None
-        if len(texts.names) >= _MOST:
-            _checked(pgconn.exec_(b"DEALLOCATE ALL"), pgconn)
-            texts.names.clear()
-        if len(texts.count) > 10 * _MOST:
-            texts.count.clear()
         name = b"rootcellar_%d" % len(texts.names)
         _checked(pgconn.prepare(name, self._sql, self._types), pgconn)
         texts.names[key] = name

@@ -8,11 +8,14 @@ in the caches. A pool that hands work to the thread that has been idle longest, 
 library's does, makes a small answer a third slower.
 """
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[], None]
 
@@ -47,7 +50,7 @@ class Threads:
         self._watcher.start()
 
     def submit(self, work: Work) -> None:
-        """Have a function called, which must not raise, in one of the threads."""
+        """Have a function called in one of the threads. What it raises is logged."""
         with self._lock:
             if self._is_over:
                 raise RuntimeError("the threads have ended")
@@ -97,7 +100,11 @@ class Threads:
 
     def _run(self, worker: _Worker) -> None:
         while (work := worker.inbox.get()) is not None:
-            work()
+            try:
+                work()
+            except Exception:
+                # Nobody waits for what it raises, and the thread has more to do.
+                logger.exception("what a thread was given failed")
             # Nothing that it holds is kept while there is nothing to do.
             del work
             with self._lock:

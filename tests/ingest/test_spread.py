@@ -7,7 +7,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from ingest import extractor, partitions, registry
+from ingest.answers import NoAnswers
 from ingest.backfill import run_backfill
+from ingest.dry_run import dry_run
 from ingest.errors import ExtractorInvalid
 from ingest.models import FeedStatus, Outcome, Run
 from ingest.runs import run_feed
@@ -141,3 +143,20 @@ def test_shards_of_another_number_are_forgotten(spread, db):
     plan(declared, MORNING, shard=SHARDS[0])
 
     assert FeedStatus.objects.get(feed=FEED).next_run_of_shard.keys() == {"1/3"}
+
+
+async def test_a_dry_run_tells_what_this_shard_would_ask_for(spread, transactional_db, settings):
+    urls = [f"https://shop.example/{number}" for number in range(20)]
+
+    async def pages(client):
+        async for _ in client.map(client.mine(urls)):
+            pass
+
+    spread(pages)
+    told: list[str] = []
+    for shard in SHARDS:
+        settings.SHARD = str(shard)
+        done = await dry_run(FEED, NoAnswers())
+        told += [each.url for each in done.requests]
+
+    assert sorted(told) == sorted(urls)

@@ -9,10 +9,10 @@ import zlib
 import brotli
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raw_store.decode import EXPANSION_FLOOR, Decoded, decode
+from raw_store.decode import EXPANSION_FLOOR, Decoded, _gunzipped, decode
 from raw_store.spool import IN_MEMORY, Spool
 
 BODY = b'{"features": [' + b'{"id": "us7000abcd", "mag": 4.5},' * 500 + b"{}]}"
@@ -191,3 +191,28 @@ def test_a_body_that_swells_leaves_no_file(tmp_path):
 
     assert decoded.body is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [-1, -5, 3], ids=["size", "checksum", "flags"])
+def test_a_short_body_whose_frame_is_wrong_is_not_taken_as_whole(at):
+    encoded = bytearray(gzip.compress(BODY, mtime=0))
+    encoded[at] ^= 0xE0
+
+    assert (decode(bytes(encoded), "gzip", LIMIT).error or "").startswith("decode: ")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255))))
+def test_what_is_taken_as_whole_at_once_is_what_zlib_makes_of_it(body, changes):
+    encoded = bytearray(gzip.compress(body, mtime=0))
+    for at, change in changes[:2]:
+        encoded[at % len(encoded)] ^= change
+
+    found = _gunzipped(bytes(encoded))
+
+    if found is None:
+        assert changes
+        return
+    decompressor = zlib.decompressobj(wbits=31)
+    assert decompressor.decompress(bytes(encoded)) == found
+    assert decompressor.eof

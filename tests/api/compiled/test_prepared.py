@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db import DatabaseError, connection
 from api.compiled.documents import known_of
 from api.compiled.prepared import prepared as prepared_connection
-from api.compiled import workers
+from api.compiled import prepared as prepared_module, workers
 from api.schema import get_api
 from sources.quakes.models import Network
 
@@ -74,8 +74,20 @@ def together():
             told["and then"] = held.execute_all([("SELECT %s::int", [1])])[0].fetchmany(1)
     connection.close()
 
+def too_many():
+    prepared_module._MOST = 4
+    held = prepared_connection(connection)
+    told["many"] = []
+    for n in range(40):
+        pair = [(f"SELECT {k} + %s::int", [0]) for k in (n // 8, 100 + n // 4)]
+        told["many"].append([each.fetchall()[0][0] for each in held.execute_all(pair)])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        told["kept"] = cursor.fetchone()[0]
+
 if settings.PREPARE_STATEMENTS:
     in_worker(together)
+    in_worker(too_many)
 told["at last"] = ask()
 print(json.dumps(told))
 workers.close_workers()
@@ -125,6 +137,8 @@ def test_a_statement_that_comes_again_is_prepared_and_a_change_of_its_table_cost
     assert found["together"] == [[[number, "%", None]] for number in range(3)]
     assert found["errors"] == ["DataError", "OperationalError"]
     assert found["and then"] == [[1]]
+    assert found["many"] == [[n // 8, 100 + n // 4] for n in range(40)]
+    assert 0 < found["kept"] <= 4
     assert found["at last"] == ANSWER
 
 

@@ -46,7 +46,9 @@ def test_the_thread_that_worked_last_works_next(threads):
     assert len(set(names)) == 1
 
 
-def test_little_runs_at_a_time_and_nothing_is_lost(threads):
+def test_little_runs_at_a_time_and_nothing_is_lost(threads, monkeypatch):
+    # However slow the machine is.
+    monkeypatch.setattr("api.compiled.threads.QUICK_S", 0.5)
     found, ended = threads
     at_work = 0
     most = 0
@@ -87,6 +89,21 @@ def test_what_takes_long_holds_nobody_up_as_long_as_there_are_threads(threads):
     may_end.set()
     found.shutdown()
     assert sorted(ended) == ["test_0", "test_1", "test_2"]
+
+
+def test_what_fails_takes_no_thread_away(threads, caplog):
+    def fail():
+        raise RuntimeError("on purpose")
+
+    found, _ = threads
+    has_run = threading.Event()
+    for _ in range(10):
+        found.submit(fail)
+
+    found.submit(has_run.set)
+
+    assert has_run.wait(10)
+    assert "what a thread was given failed" in caplog.text
 
 
 def test_what_comes_after_the_end_is_refused(threads):
