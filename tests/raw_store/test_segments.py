@@ -239,3 +239,16 @@ def test_a_request_key_is_the_digest_of_a_json_list():
 
     parts = ["POST", canonical_url(url), digest(b"body"), [["x-a", "1"], ["x-b", "ü"]]]
     assert key == digest(json.dumps(parts).encode())
+
+
+def test_a_payload_made_quickly_is_the_one_made_slowly_and_has_its_fields_alone():
+    made = make_payload(b"{}", headers=(("A", "b"),))
+    given = {
+        name: getattr(made, name) for name in ("fetch_id", "run_id", "sequence", "feed", "url")
+    }
+    given |= {"request_key": made.request_key, "status": 200, "fetched_at": NOON}
+
+    assert rows.new_payload(**given) == Payload(**given)
+    for wrong in ({"stated": 200}, {}):
+        with pytest.raises(TypeError, match="status"):
+            rows.new_payload(**{k: v for k, v in given.items() if k != "status"} | wrong)
