@@ -12,10 +12,11 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -144,15 +145,24 @@ class Spread(Generic[T, R]):
         self._work = work
         self._submit = submit
 
-    def run(self, *, ahead: int, memory_bytes: int | None = None) -> Iterator[tuple[T, R]]:
-        """Give each task with its result. It ends early, with `suspects`, when the pool breaks."""
+    def run(
+        self,
+        *,
+        ahead: int,
+        memory_bytes: int | None = None,
+        meanwhile: Callable[[T], R] | None = None,
+        is_begun: Callable[[], bool] = bool,
+    ) -> Iterator[tuple[T, R]]:
+        """Give each task with its result. It ends early, with `suspects`, when the pool breaks.
+
+        At most `ahead` are submitted at a time, and as many as fit in `memory_bytes`. Until
+        `is_begun`, `meanwhile` does others here.
+        """
         running: dict[Future[R], T] = {}
         is_broken = False
         while running or (self._waiting and not is_broken):
             while self._waiting and not is_broken and len(running) < ahead:
-                used = sum(task.memory_bytes for task in running.values())
-                fits = memory_bytes is None or used + self._waiting[0].memory_bytes <= memory_bytes
-                if running and not fits:
+                if running and not self._fits(running.values(), memory_bytes):
                     break
                 task = self._waiting.popleft()
                 try:
@@ -160,6 +170,11 @@ class Spread(Generic[T, R]):
                 except BrokenProcessPool:
                     self._waiting.appendleft(task)
                     is_broken = True
+            helps = self._waiting and not is_begun() and self._fits(running.values(), memory_bytes)
+            if meanwhile and helps:
+                task = self._waiting.popleft()
+                yield task, meanwhile(task)
+                continue
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task = running.pop(future)
                 try:
@@ -176,6 +191,12 @@ class Spread(Generic[T, R]):
                 else:
                     yield task, result
 
+    def _fits(self, running: Iterable[T], memory_bytes: int | None) -> bool:
+        """Whether there is memory for the next task beside those under way."""
+        if memory_bytes is None:
+            return True
+        return sum(task.memory_bytes for task in (*running, self._waiting[0])) <= memory_bytes
+
 
 def _in_pool(
     waiting: "deque[T]", here: Callable[[T], R], work: Callable[[T], R], workers: int
@@ -185,14 +206,23 @@ def _in_pool(
     has_done, is_new = False, True
     while waiting:
         with _pool(min(workers, len(waiting))) as (pool, processes):
-            if is_new:
-                yield from _until_begun(pool, processes, workers, waiting, here)
-                is_new = False
+            begun = [pool.submit(worker.is_ready) for _ in range(min(workers, len(waiting)))]
             spread = Spread(pool, waiting, work)
             spare = max(0, available_memory() - workers * WORKER_BYTES)
-            for done in spread.run(ahead=2 * workers, memory_bytes=spare):
+            for done in spread.run(
+                ahead=2 * workers,
+                memory_bytes=spare,
+                meanwhile=here if HELPS and is_new else None,
+                is_begun=partial(_any_done, begun),
+            ):
                 has_done = True
                 yield done
+            if is_new and spread.suspects and not any(map(_has_begun, begun)):
+                _refuse_unguarded(processes)
+                logger.warning("no process of the pool could begin, everything is done here")
+                waiting.extend(spread.suspects)
+                break
+            is_new = False
         suspects = deque(spread.suspects)
         if suspects:
             workers = max(1, workers // 2)
@@ -214,35 +244,28 @@ def _in_pool(
             break  # no worker can do anything here
     if killers:
         raise _killed(killers)
-
-
-def _until_begun(
-    pool: ProcessPoolExecutor,
-    processes: Sequence[SpawnProcess],
-    workers: int,
-    waiting: "deque[T]",
-    here: Callable[[T], R],
-) -> Iterator[tuple[T, R]]:
-    """Do tasks here until a process of the pool has begun; raise `MainUnguarded` if none can."""
-    begun = [pool.submit(worker.is_ready) for _ in range(min(workers, len(waiting)))]
-    while HELPS and waiting and not any(each.done() for each in begun):
+    while waiting:
         task = waiting.popleft()
         yield task, here(task)
-    if not waiting:
-        return
-    first = next(iter(wait(begun, return_when=FIRST_COMPLETED).done))
-    if isinstance(first.exception(), BrokenProcessPool):
-        for process in processes:
-            process.join(5)
-        if any(each.exitcode == 1 for each in processes):
-            raise MainUnguarded(
-                "No process of the pool could begin; what each said is above. Where that is a "
-                f"MainUnguarded: {_GUARD_IT}"
-            )
-        logger.warning("no process of the pool could begin, everything is done here")
-        while waiting:
-            task = waiting.popleft()
-            yield task, here(task)
+
+
+def _any_done(futures: "Sequence[Future[bool]]") -> bool:
+    return any(future.done() for future in futures)
+
+
+def _has_begun(ready: "Future[bool]") -> bool:
+    return ready.done() and not ready.cancelled() and ready.exception() is None
+
+
+def _refuse_unguarded(processes: Sequence[SpawnProcess]) -> None:
+    """Raise `MainUnguarded` where that is why none of the processes could begin."""
+    for process in processes:
+        process.join(5)
+    if any(each.exitcode == 1 for each in processes):
+        raise MainUnguarded(
+            "No process of the pool could begin; what each said is above. Where that is a "
+            f"MainUnguarded: {_GUARD_IT}"
+        )
 
 
 @contextmanager

@@ -43,7 +43,7 @@ from .records import (
 )
 from .registry import Transform
 from .rejected import known_key, line_of, whole_payload
-from .sql_parse import is_sql, parse_in_sql, parse_tables
+from .sql_transform import is_sql
 from .tasks import Task, segments_to_parse, task_of, tasks_of
 from .tasks import label_of as label_of
 
@@ -130,6 +130,9 @@ def parse_payloads(
     name = digest((attempt + "".join(sorted(str(p.fetch_id) for p in payloads))).encode())
     with guarding(), RecordWriter(label_of(transform), f"{BORROWED}{name[:32]}") as writer:
         if is_sql(transform):
+            # Not above: what parses in Python alone starts without DuckDB.
+            from .sql_parse import parse_tables
+
             parse_tables(transform, [to_table([payload]) for payload in payloads], writer)
         for payload in () if is_sql(transform) else payloads:
             _transform_one(transform, payload, writer)
@@ -163,6 +166,8 @@ def parse_segment(task: Task) -> Parsed:
             in_python = [pair for pair in pairs if not is_sql(pair[0])]
             for transform, writer in pairs:
                 if is_sql(transform):
+                    from .sql_parse import parse_in_sql
+
                     count = parse_in_sql(transform, task.archive_url, task.path, writer, groups)
             if in_python:
                 count = 0

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from .columns import canonical_json, columns_of
 from .models import Derived, Row
 from .records import REJECTED, REJECTED_SCHEMA, Reason, Rejected
@@ -19,6 +17,8 @@ from .registry import Transform
 from .sql import empty_table, quoted_name
 
 if TYPE_CHECKING:
+    import duckdb
+
     from .readings import Reading
 
 WHOLE_PAYLOAD = -1
@@ -60,7 +60,7 @@ def whole_payload(rejected: Sequence[Rejected]) -> Reason:
 
 
 def collect_rejected(
-    connection: duckdb.DuckDBPyConnection,
+    connection: "duckdb.DuckDBPyConnection",
     transform: Transform,
     reading: "Reading",
     derived: Sequence[type[Derived]],
@@ -100,7 +100,7 @@ def collect_rejected(
 
 
 def _leave_out_repaired(
-    connection: duckdb.DuckDBPyConnection, transform: Transform, model: type[Derived]
+    connection: "duckdb.DuckDBPyConnection", transform: Transform, model: type[Derived]
 ) -> None:
     key = ", ".join(f"l.{quoted_name(name)}::VARCHAR" for name in columns_of(model).key)
     connection.execute(

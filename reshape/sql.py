@@ -4,18 +4,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 from django.conf import settings
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY_LIMIT = "600MB"
 """DuckDB spills to disk beyond it."""
 
 
 @contextmanager
-def duck(file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def duck(file: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A DuckDB connection, in memory or on a file, in UTC, that spills to the home folder."""
+    # Not above: a process that only parses starts without it.
+    import duckdb
+
     folder = Path(settings.ROOTCELLAR_HOME) / "tmp"
     folder.mkdir(exist_ok=True)
     # Each connection spills to a folder of its own: DuckDB does not share one.

@@ -31,7 +31,7 @@ from .sql import duck, quoted_name
 from .sql_answers import Read, read_answer
 from .sql_bodies import in_pieces, prepare
 from .sql_statement import LINEAGE, RELATION
-from .sql_transform import Select
+from .sql_transform import Select, select_of
 
 if TYPE_CHECKING:
     from .registry import Transform
@@ -79,17 +79,6 @@ def parse_tables(transform: "Transform", tables: Iterable[pa.Table], writer: Rec
         if writing:
             writing.result()
     return count
-
-
-def select_of(transform: "Transform") -> Select:
-    """The SELECT of a transform in SQL."""
-    assert isinstance(transform.function, Select)
-    return transform.function
-
-
-def is_sql(transform: "Transform") -> bool:
-    """Whether the transform is a SELECT."""
-    return isinstance(transform.function, Select)
 
 
 def rows_of(select: Select, payload: Payload) -> Iterator[Row]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from raw_store.payload import Payload
 
     from .models import Derived, Row
+    from .registry import Transform
 
 GIVEN_COLUMNS = [
     "fetch_id", "request_key", "run_id", "sequence", "feed", "method", "url", "request_body",
@@ -98,6 +99,17 @@ class Select:
 
 
 _FIELDS = frozenset(Select.__dataclass_fields__)
+
+
+def select_of(transform: "Transform") -> Select:
+    """The SELECT of a transform in SQL."""
+    assert isinstance(transform.function, Select)
+    return transform.function
+
+
+def is_sql(transform: "Transform") -> bool:
+    """Whether the transform is a SELECT."""
+    return isinstance(transform.function, Select)
 
 
 def conversions_of(model: "type[Derived]", kinds: dict[str, str]) -> tuple[Conversion, ...]:

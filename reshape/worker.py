@@ -4,6 +4,7 @@ Nothing here needs Django when it is imported: a worker imports this module firs
 Django up before it unpickles anything that does.
 """
 
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -53,6 +54,8 @@ def begin() -> None:
     # Ctrl-C reaches every process of a terminal; the caller alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    # Its files are closed by then; to take a whole interpreter down keeps the caller waiting.
+    atexit.register(os._exit, 0)
     _Duty.idle.set()
     threading.Thread(target=_outlive_nobody, daemon=True).start()
     set_up(parses_only=True)

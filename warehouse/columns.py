@@ -11,6 +11,9 @@ from django.db import models
 
 from .errors import RollupInvalid
 
+ROW_ID = "row_id"
+"""The column that a rollup's rows are known by."""
+
 _TYPE_OF_FIELD = {
     "CharField": "VARCHAR",
     "TextField": "VARCHAR",

@@ -17,13 +17,12 @@ from django.db import models
 from raw_store.errors import closest_first
 
 from .asserts import Assertion, read_assertion
-from .columns import django_field
+from .columns import ROW_ID, django_field
 from .errors import HeaderInvalid, RollupInvalid
 from .headers import Refresh
 from .links import Links, Target
 from .statement import Select, parse_select, quoted
 
-ROW_ID = "row_id"
 RESERVED_TABLES = frozenset({"archive", "payloads"})
 _RESERVED_COLUMNS = frozenset({ROW_ID, "pk", "objects", "rollup"})
 _NAME = re.compile(r"[a-z](_?[a-z0-9])*")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import duckdb
 
-from .columns import is_nested, stored_type
-from .discovery import ROW_ID, Rollup
+from .columns import ROW_ID, is_nested, stored_type
+from .discovery import Rollup
 from .errors import RollupInvalid
 from .rollup_tables.models import ROW_ID_LENGTH
 from .statement import quoted

@@ -268,6 +268,22 @@ def test_value_that_the_transform_changes_after_giving_it_is_taken_as_it_was():
     ]
 
 
+@pytest.mark.parametrize("has_row_of_its_own", [True, False])
+def test_a_row_changed_and_given_again_is_not_taken_for_two_of_the_last_kind(
+    monkeypatch, has_row_of_its_own
+):
+    monkeypatch.setattr("reshape.batches._has_json", lambda source: False)
+
+    def rows():
+        row = Author.row(code="a", name="n")
+        yield row
+        yield Author.row(code="b", name="n")
+        row.values["code"] = "c"
+        yield Row(Author, row.values) if has_row_of_its_own else row
+
+    assert not Batch().gather(make_payload("sample.pages", {}), "sample", rows)
+
+
 @pytest.mark.parametrize(
     "row",
     [

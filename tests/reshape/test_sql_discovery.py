@@ -9,7 +9,7 @@ from reshape.checks import check_sql_transforms
 from reshape.errors import TransformInvalid
 from reshape.replay import known_transforms
 from reshape.sql_discovery import find_sql_transforms, read_transform
-from reshape.sql_parse import select_of
+from reshape.sql_transform import select_of
 from tests.making import make_payload
 
 GOOD = "-- feed: sample.pages\nSELECT\n  fetch_id,\n  url AS code,\n  'n' AS name\nFROM payloads"

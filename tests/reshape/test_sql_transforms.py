@@ -20,7 +20,7 @@ from reshape.parse import label_of, parse_payloads, parse_segments
 from reshape.records import OUTCOMES, records_dir
 from reshape.registry import Transform
 from reshape.sql_discovery import read_transform
-from reshape.sql_parse import select_of
+from reshape.sql_transform import select_of
 from sources.quakes.models import Quake
 from sources.quakes.transform import transform_day
 from tests.making import make_payload

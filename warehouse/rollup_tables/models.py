@@ -7,21 +7,23 @@ No migration knows them: `MIGRATION_MODULES` switches migrations off for this ap
 
 import hashlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from warehouse.columns import django_field, is_filterable
-from warehouse.discovery import ROW_ID, Rollup
+from warehouse.columns import ROW_ID, django_field, is_filterable
+
+if TYPE_CHECKING:
+    from warehouse.discovery import Rollup
 
 APP_LABEL = "rollups"
 ROW_ID_LENGTH = 32
 _RESERVED = frozenset({"pk", "objects", "rollup"})
 
 
-def make_model(rollup: Rollup) -> type[models.Model]:
+def make_model(rollup: "Rollup") -> type[models.Model]:
     """Return the rollup's model, registered in the app `rollups`; making it again returns it.
 
     The primary key is `row_id`. A column has an index when it is in the rollup's key, or is
@@ -67,7 +69,7 @@ def make_model(rollup: Rollup) -> type[models.Model]:
     return type(name, (models.Model,), attributes)
 
 
-def indexed_columns(rollup: Rollup) -> list[str]:
+def indexed_columns(rollup: "Rollup") -> list[str]:
     """The columns that get an index of their own; see `make_model`."""
     # The index of the whole key serves for its first column.
     led = unique_columns(rollup)[:1]
@@ -80,7 +82,7 @@ def indexed_columns(rollup: Rollup) -> list[str]:
     ]
 
 
-def unique_columns(rollup: Rollup) -> list[str]:
+def unique_columns(rollup: "Rollup") -> list[str]:
     """The columns of the index that holds a key to one row; none where a key has none."""
     kinds = dict(rollup.columns)
     is_indexable = all(is_filterable(kinds[name]) for name in rollup.key)
@@ -120,7 +122,7 @@ class Link(models.ForeignKey):  # type: ignore[type-arg]  # Django's own takes n
         return self.stored.db_type(connection)
 
 
-def _link(rollup: Rollup, column: str, target: str, stored: "models.Field[Any, Any]") -> Link:
+def _link(rollup: "Rollup", column: str, target: str, stored: "models.Field[Any, Any]") -> Link:
     same = [each for each, label in rollup.links if label == target]
     back = rollup.name if len(same) == 1 else f"{rollup.name}_by_{column.removesuffix('_id')}"
     meta = apps.get_model(target)._meta
@@ -130,7 +132,7 @@ def _link(rollup: Rollup, column: str, target: str, stored: "models.Field[Any, A
     return Link(target, stored=stored, db_column=column, related_name=back)
 
 
-def _link_name(rollup: Rollup, column: str) -> str:
+def _link_name(rollup: "Rollup", column: str) -> str:
     """What the row that a column leads to is called: `station` for `station_id`."""
     target = dict(rollup.links)[column].rpartition(".")[2]
     names = [name for name, _ in rollup.columns]
