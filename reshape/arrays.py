@@ -6,6 +6,7 @@ and both refuse the same values.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cache
@@ -80,9 +81,11 @@ def _texts(max_length: int | None) -> Plain:
             return None
         # Half a surrogate pair is refused here: it has no UTF-8.
         array = pa.array(values, pa.string())
-        if max_length is not None and pc.max(pc.utf8_length(array)).as_py() > max_length:
+        # No text has more characters than bytes.
+        is_short = max_length is None or pc.max(pc.binary_length(array)).as_py() <= max_length
+        if not is_short and pc.max(pc.utf8_length(array)).as_py() > max_length:
             raise ValueError("too long")
-        if pc.any(pc.match_substring(array, "\x00")).as_py():
+        if _has_nul(array):
             raise ValueError("NUL")
         return array
 
@@ -137,6 +140,10 @@ def _datetimes(values: Sequence[Any], types: set[type]) -> pa.Array | None:
     arrow = pa.timestamp("us", tz="UTC")
     if types == {str}:
         text = pa.array(values, pa.string())
+        if _are_zulu(text):
+            # Of this length Arrow takes one form; what it refuses gets the closer look.
+            with suppress(pa.ArrowInvalid):
+                return _within(text.cast(arrow))
         return _within(text.cast(arrow)) if _all_match(text, _TIME) else None
     if types != {datetime}:
         return None
@@ -170,13 +177,27 @@ def _all_match(array: pa.Array, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(array, pattern)).as_py())
 
 
+def _are_zulu(array: pa.Array) -> bool:
+    """Whether all are as long as `2026-01-02T03:04:05Z`, and end like that."""
+    lengths = pc.min_max(pc.binary_length(array)).as_py()
+    return set(lengths.values()) == {20} and bool(pc.all(pc.ends_with(array, "Z")).as_py())
+
+
+def _has_nul(array: pa.Array) -> bool:
+    """Whether a text of an array just made has a NUL in it."""
+    # Looked for where all of them lie one after another: an array's own search takes ten times as
+    # long as making it. Beyond the last there may be room, of zeros.
+    _, offsets, text = array.buffers()
+    end = pa.Array.from_buffers(pa.int32(), len(array) + 1, [None, offsets])[-1].as_py()
+    return text is not None and b"\x00" in text.slice(0, end).to_pybytes()
+
+
 def _within(array: pa.Array) -> pa.Array | None:
     """The array, where Python has dates and times for all its values; at the edges it decides."""
-    ends = pc.min_max(array.cast(pa.date32()))
-    day = pa.date32()
+    ends = pc.min_max(array)
     fits = pc.and_(
-        pc.greater(ends["min"], pa.scalar(_LONG_AGO, day)),
-        pc.less(ends["max"], pa.scalar(_FAR_OFF, day)),
+        pc.greater(ends["min"], pa.scalar(_LONG_AGO, pa.date32()).cast(array.type)),
+        pc.less(ends["max"], pa.scalar(_FAR_OFF, pa.date32()).cast(array.type)),
     )
     return array if fits.as_py() else None
 

@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .columns import columns_of
 from .layers import base_of, rows_in, rows_to_compare
+from .reading_apart import ReadAgain
 from .sql import duck_type, empty_table, quoted_name
 from .tables import ROWS_PER_BATCH, Scope, read_table
 
@@ -69,20 +70,27 @@ class Comparison:
             self._view("live", self._columns_in(theirs))
         else:
             self._view("wanted", self._columns_in(rows_in(wanted, columns)))
-            connection.execute(empty_table("live_rows", columns.schema))
+            try:
+                self._take(live)
+            except ReadAgain as again:
+                self._take(again.rows)
             self._view("live", "SELECT * FROM live_rows")
-            # Read here: DuckDB would pull from a thread in which Django has another connection.
-            for batch in live or ():
-                connection.register("batch", batch)
-                connection.execute(
-                    f"INSERT INTO live_rows SELECT {', '.join(self._names)} FROM batch"
-                )
-                connection.unregister("batch")
         self.difference = Difference(table=model._meta.db_table)
         self.is_empty = False
         """Whether the live table has no row at all."""
         self._file = wanted
         self._compare()
+
+    def _take(self, live: pa.RecordBatchReader | None) -> None:
+        """Make the table `live_rows` of these."""
+        self._connection.execute(empty_table("live_rows", columns_of(self.model).schema))
+        # Read here: DuckDB would pull from a thread in which Django has another connection.
+        for batch in live or ():
+            self._connection.register("batch", batch)
+            self._connection.execute(
+                f"INSERT INTO live_rows SELECT {', '.join(self._names)} FROM batch"
+            )
+            self._connection.unregister("batch")
 
     def _compare(self) -> None:
         """Make the views `added`, `changed` and `removed`, and count them."""

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
 
-from raw_store.archive import Archive
 from raw_store.cycles import rare_collections
 from raw_store.errors import ArchiveError
 from raw_store.payload import Payload, digest
@@ -46,6 +45,9 @@ from .rejected import known_key, line_of, whole_payload
 from .sql_transform import is_sql
 from .tasks import Task, segments_to_parse, task_of, tasks_of
 from .tasks import label_of as label_of
+
+if TYPE_CHECKING:
+    from raw_store.archive import Archive
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Parsed:
 
 
 def parse_segments(
-    transforms: Iterable[Transform], archive: Archive, *, advance: Advance | None = None
+    transforms: Iterable[Transform], archive: "Archive", *, advance: Advance | None = None
 ) -> Parsed:
     """Parse every indexed segment that a transform has not parsed yet.
 
@@ -114,7 +116,7 @@ def parse_segments(
     return total
 
 
-def payloads_to_parse(transforms: Iterable[Transform], archive: Archive) -> int:
+def payloads_to_parse(transforms: Iterable[Transform], archive: "Archive") -> int:
     """How many payloads `parse_segments` would read: the total for a progress display."""
     return sum(task.payload_count for task in tasks_of(list(transforms), archive))
 
@@ -281,7 +283,7 @@ def _in_worker(task: Task) -> Parsed:
 class _Joins:
     """The segments that are parsed in slices: each is joined as soon as its last slice is done."""
 
-    def __init__(self, transforms: list[Transform], archive: Archive, tasks: list[Task]) -> None:
+    def __init__(self, transforms: list[Transform], archive: "Archive", tasks: list[Task]) -> None:
         self._archive = archive
         self._root = Path(settings.RECORDS_DIR)
         self._left = Counter(task.segment for task in tasks if task.piece)

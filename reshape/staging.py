@@ -9,8 +9,9 @@ file open (sqlite.org/howtocorrupt.html, section 2.2.1). So it has closed a file
 opens it, and it never sees the database itself.
 """
 
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
@@ -29,9 +30,8 @@ ROWS = "rows"
 """The table in a file."""
 WORTH_IT = 20_000
 """From so many rows on."""
-_PARTS = 4
-_MOST_ATTACHED = 8
-"""SQLite attaches ten databases, unless it was built for less."""
+_SHARES = (0.05, 0.2, 0.25, 0.25, 0.25)
+"""How much of the rows is in each file. The first is small: SQLite waits for it."""
 _PREFIX = "staged_"
 _ABANDONED_S = 3_600
 _SETTINGS = ("page_size = 65536", "journal_mode = OFF", "synchronous = OFF")
@@ -39,7 +39,11 @@ _SETTINGS = ("page_size = 65536", "journal_mode = OFF", "synchronous = OFF")
 
 def can_stage(connection: BaseDatabaseWrapper) -> bool:
     """Whether rows can be staged for this connection now."""
-    return connection.vendor == "sqlite" and len(_attached(connection)) + _PARTS <= _MOST_ATTACHED
+    if connection.vendor != "sqlite":
+        return False
+    connection.ensure_connection()
+    most = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_ATTACHED)
+    return bool(len(_attached(connection)) + len(_SHARES) <= most)
 
 
 def staged(
@@ -50,7 +54,7 @@ def staged(
     The columns are of types that SQLite stores as they are; `row_count` is how many rows there are,
     about. `release` lets go of the tables. Raises `OperationalError` where one cannot be written.
     """
-    parts = _cut(rows, max(1, row_count // _PARTS))
+    parts = _cut(rows, [max(1, int(row_count * share)) for share in _SHARES])
     with ThreadPoolExecutor(1, "stage") as thread:
         writing = thread.submit(_write_next, parts)
         try:
@@ -99,15 +103,15 @@ def _folder() -> Path:
     return Path(settings.WAREHOUSE_DIR) / "staged"
 
 
-def _cut(rows: pa.RecordBatchReader, size: int) -> Iterator[pa.RecordBatchReader]:
-    """The rows in readers of about `size` rows; the last has what is left. Each is read in turn."""
+def _cut(rows: pa.RecordBatchReader, sizes: Sequence[int]) -> Iterator[pa.RecordBatchReader]:
+    """The rows in readers of about so many; the last has what is left. Each is read in turn."""
     batches = ahead(iter(rows))
-    for part in range(_PARTS):
+    for part, size in enumerate(sizes, start=1):
         first = next(batches, None)
         if first is None:
             return
         of_part = chain([first], _taken(batches, size - first.num_rows))
-        if part == _PARTS - 1:
+        if part == len(sizes):
             of_part = chain([first], batches)
         yield pa.RecordBatchReader.from_batches(rows.schema, of_part)
 

@@ -5,6 +5,7 @@ only place where rows of derived models are written. Values pass as each databas
 them, column by column, and equal those that Django itself would write.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from . import staging
 from .ahead import ahead
 from .columns import canonical_json, columns_of
 from .postgresql_copy import copied_out, copy_in
-from .reading_apart import read_apart
+from .reading_apart import ReadAgain, Unreadable, can_read_apart, read_apart
+
+logger = logging.getLogger(__name__)
 
 ROWS_PER_BATCH = 20_000
 _ROWS_PER_STATEMENT = 64
@@ -47,7 +50,8 @@ def read_table(
 ) -> pa.RecordBatchReader:
     """The rows of a model's table as Arrow, in batches, in no particular order.
 
-    `is_committed` says that the transaction at hand, if there is one, has not changed them.
+    `is_committed` says that the transaction at hand, if there is one, has not changed them. Only
+    then, reading a batch may raise `ReadAgain`.
     """
     schema = columns_of(model).schema
     kinds = _kinds(model)
@@ -61,7 +65,8 @@ def read_table(
         for name, kind in zip(schema.names, kinds, strict=True)
     )
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
-    query = f"SELECT {selected} FROM {quote(model._meta.db_table)}{where}"
+    table = quote(model._meta.db_table)
+    query = f"SELECT {selected} FROM {table}{where}"
 
     def converted(columns: Sequence[Values]) -> pa.RecordBatch:
         arrays = [
@@ -76,17 +81,25 @@ def read_table(
             for batch in copied_out(connection, query, params, schema):
                 yield converted(batch.columns)
             return
-        table = quote(model._meta.db_table)
-        apart = read_apart(connection, table, query) if is_committed and not scope else None
-        if apart is not None:
-            yield from ahead(converted(batch.columns) for batch in apart)
-            return
         with connection.chunked_cursor() as cursor:
             cursor.execute(query, params)
             while rows := cursor.fetchmany(ROWS_PER_BATCH):
                 yield converted(list(zip(*rows, strict=True)))
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    def apart() -> Iterator[pa.RecordBatch]:
+        types = [
+            pa.string() if kind in as_text or kind in _TEXT_IN_SQLITE else field.type
+            for kind, field in zip(kinds, schema, strict=True)
+        ]
+        try:
+            read = read_apart(connection, query, types)
+            yield from ahead(converted(batch.columns) for batch in read)
+        except Unreadable as error:
+            logger.info("table %s is read on the connection: %s", model._meta.db_table, error)
+            raise ReadAgain(pa.RecordBatchReader.from_batches(schema, batches())) from error
+
+    is_apart = is_committed and not scope and can_read_apart(connection, table)
+    return pa.RecordBatchReader.from_batches(schema, apart() if is_apart else batches())
 
 
 Advance = Callable[[int], None]
@@ -252,6 +265,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (models.BinaryField, "binary"),
 )
 _SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
+_TEXT_IN_SQLITE = {"uuid", "json"}
 _UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 Values = Any
@@ -291,11 +305,22 @@ def _read_decimal(values: Values, arrow: pa.DataType) -> pa.Array:
 
 
 def _read_hex(values: Values, arrow: pa.DataType) -> pa.Array:
-    text = _array(values, pa.string())
+    return _each_once(_dashed, _array(values, pa.string()))
+
+
+def _dashed(text: pa.Array) -> pa.Array:
     if pc.all(pc.match_substring_regex(text, "^[0-9a-f]{32}$")).as_py():
         parts = [pc.utf8_slice_codeunits(text, *ends) for ends in _UUID_PARTS]
         return pc.binary_join_element_wise(*parts, "-")
-    return pa.array([v if v is None else str(UUID(v)) for v in _list(values)], arrow)
+    return pa.array([v if v is None else str(UUID(v)) for v in text.to_pylist()], pa.string())
+
+
+def _each_once(change: Callable[[pa.Array], pa.Array], column: pa.Array) -> pa.Array:
+    """The column, changed value by value, each once: many rows name one fetch."""
+    once = column.dictionary_encode()
+    if 2 * len(once.dictionary) > len(column):
+        return change(column)
+    return change(once.dictionary).take(once.indices)
 
 
 def _read_boolean(values: Values, arrow: pa.DataType) -> pa.Array:
@@ -338,6 +363,10 @@ def _write_time_of_day(column: pa.Array) -> pa.Array:
 
 
 def _write_hex(column: pa.Array) -> pa.Array:
+    return _each_once(_undashed, column)
+
+
+def _undashed(column: pa.Array) -> pa.Array:
     return pc.replace_substring(column, "-", "")
 
 

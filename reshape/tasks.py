@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from raw_store.models import Segment
 
@@ -16,6 +16,9 @@ from .records import parsed_segments
 from .registry import Transform
 from .slices import Slice
 from .sql_transform import Select
+
+if TYPE_CHECKING:
+    from raw_store.archive import Archive
 
 _MEMORY_PER_BYTE = 6
 """Bytes held per byte of the bodies in memory: read ahead, and as the objects made of them."""
@@ -63,7 +66,7 @@ def label_of(transform: Transform) -> str:
     return f"{transform.name}@{fingerprint(transform)}"
 
 
-def tasks_of(transforms: list[Transform], archive: Archive) -> Iterator[Task]:
+def tasks_of(transforms: list[Transform], archive: "Archive") -> Iterator[Task]:
     """Every task of a parse, the oldest payloads first; the slices that are done are left out."""
     root = Path(settings.RECORDS_DIR)
     for segment, wanted in segments_to_parse(transforms, archive):
@@ -83,7 +86,7 @@ def tasks_of(transforms: list[Transform], archive: Archive) -> Iterator[Task]:
 
 
 def segments_to_parse(
-    transforms: list[Transform], archive: Archive
+    transforms: list[Transform], archive: "Archive"
 ) -> Iterator[tuple[Segment, tuple[Transform, ...]]]:
     """The segments that some transform has not parsed, with those transforms; oldest first."""
     parsed = {t.name: parsed_segments(label_of(t)) for t in transforms}

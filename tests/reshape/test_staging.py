@@ -6,10 +6,13 @@ import subprocess
 import sys
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.db import OperationalError, connection, transaction
 
 from reshape import reading_apart, staging
+from reshape.difference import Comparison, live_rows
+from reshape.sql import duck
 from reshape.tables import read_table, upsert_rows
 
 from .everything import Everything, as_arrow, created, read
@@ -74,7 +77,8 @@ def test_what_a_killed_process_left_is_removed(two_ways, home):
     assert staged_files(home) == []
 
 
-def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways):
+def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways, caplog):
+    caplog.set_level("INFO")
     rows: list[dict[str, object]] = [{"code": f"{number:05}"} for number in range(70_000)]
     rows[-1] |= {"raw": b"last", "share": 0.5, "uid": "00000000-0000-0000-0000-000000000007"}
     upsert_rows(connection, Everything, as_arrow(*rows), row_count=len(rows))
@@ -82,6 +86,63 @@ def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways):
     assert {name: read()["69999"][name] for name in ("raw", "share", "uid")} == {
         name: rows[-1][name] for name in ("raw", "share", "uid")
     }
+    assert "is read on the connection" not in caplog.text
+
+
+def compared_with(rows, tmp_path):
+    """The difference between the table and these rows."""
+    path = tmp_path / "wanted.parquet"
+    pq.write_table(rows.read_all(), path)
+    with duck() as duckdb:
+        live = live_rows(connection, Everything, "nowhere")
+        return Comparison(duckdb, Everything, path, live).difference
+
+
+def test_rows_that_cannot_all_be_read_apart_are_read_again_and_counted_once(
+    two_ways, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    upsert_rows(connection, Everything, many(70_000), row_count=70_000)
+    with connection.cursor() as cursor:
+        # Beyond the first batch, text where the rows before have an integer or nothing.
+        cursor.execute("UPDATE nowhere_everything SET flag = 'yes' WHERE code = '69999'")
+
+    difference = compared_with(many(70_001), tmp_path)
+
+    assert (difference.added, difference.changed, difference.removed) == (1, 1, 0)
+    assert "nowhere_everything is read on the connection" in caplog.text
+
+
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_reader_that_dies_half_way_is_no_end_of_the_rows(
+    two_ways, tmp_path, monkeypatch, caplog, end
+):
+    caplog.set_level("INFO")
+    upsert_rows(connection, Everything, many(1_000), row_count=1_000)
+    dying = tmp_path / "dying.py"
+    dying.write_text(
+        "import os, sys, types\n"
+        f"sys.path.insert(0, {str(reading_apart._PROGRAM.parent)!r})\n"
+        "import sqlite_reader\n"
+        "sqlite_reader._BATCH_ROWS = 100\n"
+        "out = sys.stdout.buffer\n"
+        "class Half:\n"
+        "    closed, count = False, 0\n"
+        "    def write(self, data):\n"
+        "        Half.count += 1\n"
+        "        if Half.count > 60:\n"
+        f"            out.flush(); {end}\n"
+        "        return out.write(data)\n"
+        "    def flush(self): out.flush()\n"
+        "sys.stdout = types.SimpleNamespace(buffer=Half())\n"
+        "sqlite_reader.main(*sys.argv[1:])\n"
+    )
+    monkeypatch.setattr(reading_apart, "_PROGRAM", dying)
+
+    difference = compared_with(many(1_001), tmp_path)
+
+    assert (difference.added, difference.total) == (1, 1)
+    assert "nowhere_everything is read on the connection" in caplog.text
 
 
 def test_a_value_that_its_column_does_not_hold_is_told_of(two_ways):
