@@ -61,8 +61,11 @@ def choose(
     columns = columns_of(model)
     if columns.merges_fields:
         chosen = merged(table, columns, ranks_of(model, feed_of))
-    else:
+    elif _find_repeated(connection, table, columns):
         chosen = _newest(table, columns)
+    else:
+        _take_all_current(connection, table, columns)
+        return
     connection.execute(f"CREATE TABLE linked_{table} AS {chosen}")
     connection.execute(f"DROP TABLE records_{table}")
 
@@ -90,8 +93,28 @@ def spread_lists(connection: duckdb.DuckDBPyConnection, model: type[Derived]) ->
         )
 
 
+def _find_repeated(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> bool:
+    """Make `repeated` of the natural keys that have several records; whether there is one."""
+    key = _listed(columns.key)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE repeated AS "
+        f"SELECT {key} FROM records_{table} GROUP BY {key} HAVING count(*) > 1"
+    )
+    return bool(connection.execute("SELECT 1 FROM repeated LIMIT 1").fetchall())
+
+
+def _take_all_current(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> None:
+    """Make `linked_TABLE` of `records_TABLE` where no key has several records: without a copy."""
+    connection.execute(f"DELETE FROM records_{table} WHERE NOT _is_current")
+    described = connection.execute(f"DESCRIBE records_{table}").fetchall()
+    wanted = set(_linked_names(columns))
+    for name in (name for name, *_ in described if name not in wanted):
+        connection.execute(f"ALTER TABLE records_{table} DROP COLUMN {quoted_name(name)}")
+    connection.execute(f"ALTER TABLE records_{table} RENAME TO linked_{table}")
+
+
 def _newest(table: str, columns: Columns) -> str:
-    """For each natural key what its newest current record says.
+    """For each natural key what its newest current record says. Reads `repeated`.
 
     Its `fetch_id` is that of the oldest record in the unbroken series that says the same, so
     a payload that only repeats what is known changes no row. A key of one record, as most are,
@@ -104,10 +127,7 @@ def _newest(table: str, columns: Columns) -> str:
         for name in _linked_names(columns)
     )
     return f"""
-        WITH repeated AS MATERIALIZED (
-            SELECT {key} FROM records_{table} GROUP BY {key} HAVING count(*) > 1
-        ),
-        placed AS (
+        WITH placed AS (
             SELECT
                 *,
                 hash({given}) AS _said,
