@@ -15,6 +15,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from raw_store.cycles import look_rarely
+
 _setting_up = threading.Lock()
 _seen: set[str] = set()
 """The probes that this process found."""
@@ -56,6 +58,7 @@ def begin() -> None:
     signal.signal(signal.SIGTERM, _stop)
     # Its files are closed by then; to take a whole interpreter down keeps the caller waiting.
     atexit.register(os._exit, 0)
+    look_rarely()
     _Duty.idle.set()
     threading.Thread(target=_outlive_nobody, daemon=True).start()
     set_up(parses_only=True)
