@@ -217,7 +217,8 @@ def _in_pool(
             ):
                 has_done = True
                 yield done
-            if is_new and spread.suspects and not any(map(_has_begun, begun)):
+            is_undone = bool(waiting or spread.suspects)
+            if is_new and is_undone and not any(map(_has_begun, begun)):
                 _refuse_unguarded(processes)
                 logger.warning("no process of the pool could begin, everything is done here")
                 waiting.extend(spread.suspects)

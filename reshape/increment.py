@@ -81,22 +81,6 @@ class Touched:
         return f"new_starts_{self.number}_{self.transforms.index(transform)}"
 
 
-def new_segments(
-    connection: duckdb.DuckDBPyConnection, source: str, archive: Archive
-) -> dict[str, list[Segment]] | None:
-    """Feed → the segments that the state does not know; None where one that it knows is gone."""
-    known: dict[str, set[str]] = {}
-    for feed, name in connection.execute("SELECT feed, name FROM state.segments").fetchall():
-        known.setdefault(feed, set()).add(name)
-    found = {}
-    for feed in sorted({transform.feed for transform in transforms_of(source)}):
-        segments = archive.segments(feed)
-        if known.get(feed, set()) - {segment.name for segment in segments}:
-            return None
-        found[feed] = [each for each in segments if each.name not in known.get(feed, ())]
-    return found
-
-
 def touch(
     connection: duckdb.DuckDBPyConnection,
     archive: Archive,

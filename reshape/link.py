@@ -36,13 +36,12 @@ from .increment import (
     find_held_keys,
     keep_quarantine,
     make_keys,
-    new_segments,
     touch,
 )
 from .inputs import differ_in_facts_alone, have_equal_targets
 from .layers import count_rows, write_changes, write_copy
 from .limits import Measure, measure
-from .link_state import known_state, new_state
+from .link_state import known_state, new_segments, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
 from .models import Derived, HeldRow, QuarantineEntry, SourceState, derived_models
 from .neighbours import targets_elsewhere

@@ -13,7 +13,7 @@ inputs, a link learns everything anew. Its columns are those of `reshape.version
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -21,11 +21,14 @@ from uuid import uuid4
 import duckdb
 from django.conf import settings
 
-from raw_store.captures import complete_runs
+from raw_store.archive import Archive
+from raw_store.captures import Captures, complete_runs
+from raw_store.errors import SegmentCorrupt
 from raw_store.models import Segment
 
+from .registry import transforms_of
 from .sql import quoted, quoted_name
-from .versions import CAPTURES
+from .versions import CAPTURES, COMPACTED
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +134,72 @@ def known_state(connection: duckdb.DuckDBPyConnection, source: str, inputs: str)
         connection.execute("DETACH DATABASE IF EXISTS state")
 
 
+def new_segments(
+    connection: duckdb.DuckDBPyConnection, source: str, archive: Archive
+) -> dict[str, list[Segment]] | None:
+    """Feed → the segments that the state does not know; None where one that it knows is gone, and
+    what it held is not in those."""
+    known: dict[str, set[str]] = {}
+    for feed, name in connection.execute("SELECT feed, name FROM state.segments").fetchall():
+        known.setdefault(feed, set()).add(name)
+    found = {}
+    for feed in sorted({transform.feed for transform in transforms_of(source)}):
+        segments = archive.segments(feed)
+        found[feed] = [each for each in segments if each.name not in known.get(feed, ())]
+        gone = known.get(feed, set()) - {segment.name for segment in segments}
+        if gone and not _were_compacted(connection, archive, feed, gone, found[feed]):
+            return None
+    return found
+
+
+def _were_compacted(
+    connection: duckdb.DuckDBPyConnection,
+    archive: Archive,
+    feed: str,
+    gone: Collection[str],
+    new: Sequence[Segment],
+) -> bool:
+    """Whether `new` segments say of every fetch what those that are `gone` said; if so, the state
+    knows of their place."""
+    try:
+        rows = Captures(archive.url).table(new, None)
+    except SegmentCorrupt:
+        return False
+    state, names = captures_of(feed), sorted(gone)
+    connection.register("archived", rows)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE moved AS {COMPACTED.format(captures='archived')}"
+    )
+    connection.unregister("archived")
+    ((lost,),) = connection.execute(
+        f"""
+        SELECT count(*) FROM (
+            SELECT * EXCLUDE (segment) FROM {state}
+            WHERE segment IN (SELECT unnest($gone::VARCHAR[]))
+            EXCEPT SELECT * EXCLUDE (segment) FROM moved
+        )
+        """,
+        {"gone": names},
+    ).fetchall()
+    if lost:
+        return False
+    connection.execute("BEGIN")
+    connection.execute(
+        f"""
+        UPDATE {state} AS s SET segment = moved.segment
+        FROM moved
+        WHERE s.fetch_id = moved.fetch_id AND s.segment IN (SELECT unnest($gone::VARCHAR[]))
+        """,
+        {"gone": names},
+    )
+    connection.execute(
+        "DELETE FROM state.segments WHERE feed = $feed AND name IN (SELECT unnest($gone))",
+        {"feed": feed, "gone": names},
+    )
+    connection.execute("COMMIT")
+    return True
+
+
 def note(
     connection: duckdb.DuckDBPyConnection,
     database: str,
@@ -144,6 +213,11 @@ def note(
             f"INSERT INTO {database}.{table} SELECT $feed, unnest($values)",
             {"feed": feed, "values": sorted(values)},
         )
+
+
+def forget_state(source: str) -> None:
+    """Remove what was learned of a source, whose record files will say something else."""
+    state_path(source).unlink(missing_ok=True)
 
 
 def forget_states() -> None:

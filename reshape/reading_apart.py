@@ -1,21 +1,29 @@
-"""Reading many rows of SQLite at once: in a process of its own, without an object for each value.
+"""Reading many rows of SQLite at once: in processes of their own, without an object for each value.
 
-See `reshape.staging` for why it is a process of its own. Its rows are used while it reads on.
+See `reshape.staging` for why they are processes. Their rows are used while they read on.
 """
 
+import fcntl
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import pyarrow as pa
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .ahead import ahead
+from .machine import available_cores
+
 _PROGRAM = Path(__file__).with_name("sqlite_reader.py")
 
 _PIPE_BYTES = 1024 * 1024
 """How much the process may write before it waits for this one."""
+_ROW_NUMBERS = ("rowid", "oid", "_rowid_")
+"""What SQLite calls a row's number (sqlite.org/lang_createtable.html#rowid)."""
 WORTH_IT = 100_000
 """From so many rows on: the process takes a while to start."""
 
@@ -45,29 +53,65 @@ def can_read_apart(connection: BaseDatabaseWrapper, table: str) -> bool:
 
 
 def read_apart(
-    connection: BaseDatabaseWrapper, query: str, types: Sequence[pa.DataType]
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[pa.DataType],
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a query, as the database holds them. Raises `Unreadable`.
+    """The rows of a table, as the database holds them. Raises `Unreadable`.
 
-    `types` are those of its columns: whether text, a float, bytes or, whatever else it is, an
-    integer is expected there.
+    `columns` are expressions; `types` say whether text, a float, bytes or, whatever else it is, an
+    integer is expected there. Two processes read a half each, where there are cores for them.
     """
     # What the first rows hold says what type a column has, and they may all be null.
-    first = ", ".join(_example(each) for each in types)
+    first = [_example(each) for each in types]
+    query = f"SELECT {', '.join(first)} UNION ALL SELECT {', '.join(columns)} FROM {table}"
+    halves = _halves(connection, table) if available_cores() > 1 else [""]
+    parts = deque(ahead(_read_part(connection, f"{query} {half}", first)) for half in halves)
+    try:
+        while parts:
+            if (batch := next(parts[0], None)) is None:
+                parts.popleft()
+            else:
+                yield batch
+                parts.rotate(-1)
+    finally:
+        for part in parts:
+            part.close()
+
+
+def _halves(connection: BaseDatabaseWrapper, table: str) -> list[str]:
+    """Conditions that each hold for about half of the rows, and together for each of them once."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table} LIMIT 0")
+        names = {name.lower() for name, *_ in cursor.description}
+        # A column of this name would be meant.
+        row = next((name for name in _ROW_NUMBERS if name not in names), None)
+        if row is None:
+            return [""]
+        cursor.execute(f"SELECT (min({row}) + max({row})) / 2 FROM {table}")
+        ((middle,),) = cursor.fetchall()
+    return [""] if middle is None else [f"WHERE {row} <= {middle}", f"WHERE {row} > {middle}"]
+
+
+def _read_part(
+    connection: BaseDatabaseWrapper, query: str, first: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     database = str(connection.settings_dict["NAME"])
-    command = [sys.executable, str(_PROGRAM), database, f"SELECT {first} UNION ALL {query}"]
+    command = [sys.executable, str(_PROGRAM), database, query]
     is_example = True
     with TemporaryFile() as said:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            pipesize=_PIPE_BYTES,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
         )
         assert process.stdout
+        # Not every system has it, or grants so much.
+        with suppress(AttributeError, OSError):
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
             for batch in _batches(process.stdout):
+                if [_example(each) for each in batch.schema.types] != first:
+                    raise Unreadable(f"the columns are {', '.join(map(str, batch.schema.types))}")
                 yield batch.slice(1) if is_example else batch
                 is_example = False
             process.wait()

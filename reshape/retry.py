@@ -16,6 +16,7 @@ from raw_store import compaction
 from raw_store.archive import Archive
 from raw_store.locks import exclusive
 
+from .link_state import forget_state
 from .parse import Parsed, label_of, parse_payloads
 from .records import OUTCOMES, parsed_segments, record_files
 from .registry import Transform
@@ -41,6 +42,8 @@ def retry(
     total = Parsed()
     with exclusive(compaction.LOCK), exclusive("load"):
         wanted = sorted(_parsed_among(fetch_ids, label))
+        # Before anything is written: a link upon it would not look at what is read now.
+        forget_state(transform.source)
         for start in range(0, len(wanted), _AT_ONCE):
             found = archive.read_many([UUID(each) for each in wanted[start : start + _AT_ONCE]])
             payloads = [found[each] for each in sorted(found) if found[each].has_body]

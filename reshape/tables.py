@@ -60,13 +60,13 @@ def read_table(
     # As text, so that the driver makes no object of each value: SQLite's converts by the declared
     # type, which an expression does not have.
     as_text = _SQLITE_TEXT if connection.vendor == "sqlite" else set()
-    selected = ", ".join(
+    selected = [
         f"CAST({quote(name)} AS TEXT)" if kind in as_text else quote(name)
         for name, kind in zip(schema.names, kinds, strict=True)
-    )
+    ]
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
     table = quote(model._meta.db_table)
-    query = f"SELECT {selected} FROM {table}{where}"
+    query = f"SELECT {', '.join(selected)} FROM {table}{where}"
 
     def converted(columns: Sequence[Values]) -> pa.RecordBatch:
         arrays = [
@@ -92,7 +92,7 @@ def read_table(
             for kind, field in zip(kinds, schema, strict=True)
         ]
         try:
-            read = read_apart(connection, query, types)
+            read = read_apart(connection, table, selected, types)
             yield from ahead(converted(batch.columns) for batch in read)
         except Unreadable as error:
             logger.info("table %s is read on the connection: %s", model._meta.db_table, error)

@@ -6,6 +6,7 @@ import pyarrow as pa
 from django.db import connection, models
 
 from reshape.columns import columns_of
+from reshape.reading_apart import ReadAgain
 from reshape.tables import read_table
 
 
@@ -53,6 +54,9 @@ def as_arrow(*rows):
 
 def read(scope=None):
     is_committed = not connection.in_atomic_block
-    table = read_table(connection, Everything, scope, is_committed=is_committed).read_all()
+    try:
+        table = read_table(connection, Everything, scope, is_committed=is_committed).read_all()
+    except ReadAgain as again:
+        table = again.rows.read_all()
     rows = table.to_pylist()
     return {row["code"]: row for row in rows}

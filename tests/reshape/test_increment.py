@@ -8,6 +8,7 @@ from django.db.models import Model
 
 from etl.walk import refresh
 from raw_store.archive import Archive
+from raw_store.models import Segment
 from reshape import link
 from reshape.link_state import state_path
 from reshape.models import HeldRow, QuarantineEntry, SourceState, derived_models
@@ -154,16 +155,32 @@ def test_where_nothing_is_new_nothing_is_linked(archive, monkeypatch):
     assert SourceState.objects.get(source="sample").data_version == version
 
 
-def test_after_a_compaction_everything_is_linked_once(archive, ways):
+def test_after_a_compaction_touched_keys_are_linked_as_before(archive, ways):
     for minute in range(3):
-        put(archive, minute, minute, authors=[author(f"a{minute}")])
+        put(archive, minute, minute, authors=[author(f"a{minute}"), author("shared", str(minute))])
         refresh("sample", archive=archive)
     archive.compact()
     refresh("sample", archive=Archive())
+    put(archive, 8, 2, authors=[author("a2", "newer")])
+    refresh("sample", archive=Archive())
+    put(archive, 9, 9, authors=[author("b")])
+    archive.compact()
+    refresh("sample", archive=Archive())
+
+    assert ways == ["touched"] * 5
+    assert Author._default_manager.get(code="shared").name == "1"
+    assert_as_linked_in_full(archive)
+
+
+def test_where_a_segment_is_gone_with_what_it_held_everything_is_linked(archive, ways):
+    for minute in range(2):
+        put(archive, minute, minute, authors=[author(f"a{minute}")])
+        refresh("sample", archive=archive)
+    Segment.objects.filter(name=archive.segments("sample.pages")[0].name).delete()
     put(archive, 9, 9, authors=[author("b")])
     refresh("sample", archive=Archive())
 
-    assert ways == ["touched", "touched", "all", "touched"]
+    assert ways == ["touched", "all"]
     assert_as_linked_in_full(archive)
 
 

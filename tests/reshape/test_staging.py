@@ -89,6 +89,17 @@ def test_a_column_whose_first_values_are_all_null_is_read_whole(two_ways, caplog
     assert "is read on the connection" not in caplog.text
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_each_row_is_read_once_by_however_many_processes(two_ways, monkeypatch, cores):
+    monkeypatch.setattr(reading_apart, "available_cores", lambda: cores)
+    upsert_rows(connection, Everything, many(1_000), row_count=1_000)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM nowhere_everything WHERE number BETWEEN 100 AND 899")
+    table = read_table(connection, Everything, is_committed=True).read_all()
+
+    assert sorted(table["number"].to_pylist()) == [*range(100), *range(900, 1_000)]
+
+
 def compared_with(rows, tmp_path):
     """The difference between the table and these rows."""
     path = tmp_path / "wanted.parquet"
