@@ -8,7 +8,7 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl.settings")
     from raw_store.cycles import look_rarely
 
-    # A sixth of the time that a command takes to begin went into it.
+    # Looking for cycles among what is loaded took a sixth of the time until a command begins.
     look_rarely()
     from django.core.management import execute_from_command_line
 

@@ -105,7 +105,7 @@ def _find_repeated(connection: duckdb.DuckDBPyConnection, table: str, columns: C
 
 def _take_all_current(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> None:
     """Make `linked_TABLE` of `records_TABLE` where no key has several records: without a copy."""
-    connection.execute(f"DELETE FROM records_{table} WHERE NOT _is_current")
+    connection.execute(f"DELETE FROM records_{table} WHERE _is_current IS NOT TRUE")
     described = connection.execute(f"DESCRIBE records_{table}").fetchall()
     wanted = set(_linked_names(columns))
     for name in (name for name, *_ in described if name not in wanted):

@@ -37,7 +37,7 @@ class ReadAgain(Exception):
 
 
 class Unreadable(Exception):
-    """The process gave up: a column holds values of more types than one."""
+    """The process ended early, or a column holds values of another type than its own."""
 
 
 def can_read_apart(connection: BaseDatabaseWrapper, table: str) -> bool:
@@ -114,11 +114,13 @@ def _read_part(
                     raise Unreadable(f"the columns are {', '.join(map(str, batch.schema.types))}")
                 yield batch.slice(1) if is_example else batch
                 is_example = False
+            # Whatever it would still say is not waited for.
+            process.stdout.close()
             process.wait()
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
+            process.stdout.close()  # again, where the loop was left early
         if process.returncode != 0:
             said.seek(0)
             raise Unreadable(said.read()[-500:].decode(errors="replace"))

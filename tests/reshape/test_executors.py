@@ -44,6 +44,41 @@ def test_while_a_pool_starts_the_work_goes_on_here_and_each_task_is_done_once(
     assert len(pids(tmp_path)) > 1
 
 
+def test_the_pool_works_while_a_task_is_done_here(tmp_path, pooled, monkeypatch):
+    monkeypatch.setattr(executors, "HELPS", True)
+    tasks = [Charge(str(number), tmp_path) for number in range(8)]
+
+    def here(task):
+        deadline = time.monotonic() + 30
+        while not pids(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert set(pids(tmp_path)) - {os.getpid()}
+        return task.name
+
+    found = list(execute(tasks, here, explode))
+
+    assert sorted(name for _, name in found) == list("01234567")
+    assert len(list(tmp_path.glob("*.0"))) < 8
+
+
+def test_a_task_is_not_done_here_where_memory_is_short():
+    busy = []
+
+    def work(task):
+        busy.append(task)
+        assert len(busy) == 1
+        time.sleep(0.01)
+        busy.remove(task)
+        return task.name
+
+    tasks = [Charge(str(n), Path(), memory_bytes=60) for n in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        spread = Spread(pool, deque(tasks), work, submit=lambda to, do, task: to.submit(do, task))
+        found = list(spread.run(ahead=2, memory_bytes=100, meanwhile=work, is_begun=bool))
+
+    assert sorted(name for _, name in found) == list("012345")
+
+
 def test_tasks_that_fill_the_cores_by_themselves_start_no_process(tmp_path, pooled):
     tasks = [Charge(str(number), tmp_path, fills_cores=True) for number in range(5)]
 

@@ -100,6 +100,19 @@ def test_each_row_is_read_once_by_however_many_processes(two_ways, monkeypatch, 
     assert sorted(table["number"].to_pylist()) == [*range(100), *range(900, 1_000)]
 
 
+def test_a_column_named_like_the_number_of_a_row_is_not_taken_for_it(transactional_db):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE named (rowid TEXT, OID TEXT)")
+        cursor.execute("INSERT INTO named VALUES ('x', 'y'), ('x', 'y'), ('x', 'y')")
+        cursor.execute("CREATE TEMP TABLE all_named (rowid TEXT, oid TEXT, _rowid_ TEXT)")
+
+    assert reading_apart._halves(connection, "named") == [
+        "WHERE _rowid_ <= 2",
+        "WHERE _rowid_ > 2",
+    ]
+    assert reading_apart._halves(connection, "all_named") == [""]
+
+
 def compared_with(rows, tmp_path):
     """The difference between the table and these rows."""
     path = tmp_path / "wanted.parquet"
