@@ -19,7 +19,7 @@ def test_what_it_offers_is_there(name):
 
 def test_what_it_does_not_offer_is_told_of():
     with pytest.raises(AttributeError, match="has no attribute 'fetcher'"):
-        ingest.fetcher  # type: ignore[attr-defined]  # noqa: B018
+        ingest.fetcher  # noqa: B018
 
 
 def test_importing_it_loads_no_http():
