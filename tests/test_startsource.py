@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sources.farm.origin import Origin
+from tests.topology.peers import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = (ROOT / "docs" / "add-a-source.md").read_text()
@@ -85,12 +85,6 @@ def wait_for(url):
         else:
             return
     raise AssertionError(f"{url} did not answer.")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def blocks(language):
@@ -163,7 +157,7 @@ def test_a_folder_that_is_there_stays_as_it_is(settings, tmp_path):
 
 def test_the_tutorial_ends_in_the_answer_it_shows(project):
     start, source, test_skeleton, run, serve, ask, keep, test_own = blocks("sh")
-    port = free_port()
+    (port,) = free_ports(1)
     assert start == "python manage.py farm_origin --day 2\n"
     assert serve == "make serve\n"
 

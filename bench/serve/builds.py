@@ -10,7 +10,6 @@ counted. Results: build/bench/builds.json.
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 from bench.archive import machine
 from bench.archive.home import RESULTS, ROOT, temporary_folder
+from tests.topology.peers import free_ports
 
 from .client import Client, Question
 
@@ -170,9 +170,7 @@ class _Asking:
 
 @contextmanager
 def _server(env: dict[str, str], home: Path) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "uvicorn", "etl.asgi:application", "--port", str(port)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)

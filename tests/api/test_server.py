@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.topology.peers import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _FILL = """
@@ -43,9 +44,7 @@ def started(server_home):
         "SCHEDULER": "0",
     }
     subprocess.run([sys.executable, "-c", _FILL], cwd=ROOT, env=env, check=True, timeout=120)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "uvicorn", "etl.asgi:application", "--port", str(port)]
     with (server_home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,18 +19,13 @@ from reshape import cluster, worker
 from reshape.errors import ClusterUnusable
 from tests.making import make_payload
 from tests.sample.models import Author
+from tests.topology.peers import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SEGMENTS = 40
 AUTHORS = 40
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Processes:
@@ -93,7 +87,7 @@ def fill(archive):
 
 
 def test_a_killed_worker_changes_no_row_and_writes_nothing_twice(home, processes):
-    port = free_port()
+    (port,) = free_ports(1)
     address = f"tcp://127.0.0.1:{port}"
     processes.start(
         "scheduler", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port,
@@ -149,7 +143,7 @@ def test_a_worker_that_does_not_see_the_folder_does_nothing(tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_is_named(home, settings, monkeypatch):
-    settings.REPLAY_CLUSTER = f"tcp://127.0.0.1:{free_port()}"
+    settings.REPLAY_CLUSTER = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
     archive = Archive()
     for number in range(2):

@@ -1,6 +1,7 @@
 """The servers that the topology stands on, real ones, on loopback, each stopped by its own id."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -77,15 +78,26 @@ def answers(url: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free just now, low enough that ten thousand more is a port too."""
+    """Ports that are free just now, each with the one ten thousand above it, which is none of them.
+
+    SeaweedFS listens there for gRPC. All lie below the ports that a system gives to whoever asks
+    for any (32768 and up on Linux), so that no connection takes one before its server does.
+    """
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port < 55000 and port not in found:
+        port = random.SystemRandom().randrange(10_000, 20_000)
+        if port not in found and is_free(port) and is_free(port + 10_000):
             found.append(port)
     return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager
