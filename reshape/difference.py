@@ -4,8 +4,9 @@ Both sides are relations with the model's columns; they are compared in DuckDB, 
 a million rows that are as they should be cost no write.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .columns import columns_of
+from .equal_runs import EqualRuns
 from .layers import base_of, rows_in, rows_to_compare
 from .reading_apart import ReadAgain
 from .sql import duck_type, empty_table, quoted_name
@@ -69,33 +71,48 @@ class Comparison:
             self._view("wanted", self._columns_in(ours))
             self._view("live", self._columns_in(theirs))
         else:
-            self._view("wanted", self._columns_in(rows_in(wanted, columns)))
             try:
-                self._take(live)
+                runs = self._take(wanted, live)
             except ReadAgain as again:
-                self._take(again.rows)
+                runs = self._take(wanted, again.rows)
             self._view("live", "SELECT * FROM live_rows")
+            if runs:
+                self._fill("wanted_rows", runs.unmet())
+                self._view("wanted", "SELECT * FROM wanted_rows")
+            else:
+                self._view("wanted", self._columns_in(rows_in(wanted, columns)))
         self.difference = Difference(table=model._meta.db_table)
-        self.is_empty = False
+        self.is_empty = not (self._is_partial or runs or self._count("live"))
         """Whether the live table has no row at all."""
         self._file = wanted
         self._compare()
 
-    def _take(self, live: pa.RecordBatchReader | None) -> None:
-        """Make the table `live_rows` of these."""
-        self._connection.execute(empty_table("live_rows", columns_of(self.model).schema))
+    def _take(self, wanted: Path, live: pa.RecordBatchReader | None) -> EqualRuns | None:
+        """Make the table `live_rows` of these, but for runs of rows that the copy has as well.
+
+        Gives those runs, None where there are none.
+        """
+        runs = None
+        if live is not None and base_of(wanted) is None:
+            runs = EqualRuns.of(wanted, columns_of(self.model))
+        rows = chain.from_iterable(map(runs.others, live)) if runs and live else live
+        self._fill("live_rows", rows or ())
+        return runs if runs and runs.has_met else None
+
+    def _fill(self, name: str, rows: Iterable[pa.RecordBatch]) -> None:
+        """Make a table of the model's columns with these rows."""
+        self._connection.execute(empty_table(name, columns_of(self.model).schema))
         # Read here: DuckDB would pull from a thread in which Django has another connection.
-        for batch in live or ():
+        for batch in rows:
             self._connection.register("batch", batch)
             self._connection.execute(
-                f"INSERT INTO live_rows SELECT {', '.join(self._names)} FROM batch"
+                f"INSERT INTO {name} SELECT {', '.join(self._names)} FROM batch"
             )
             self._connection.unregister("batch")
 
     def _compare(self) -> None:
         """Make the views `added`, `changed` and `removed`, and count them."""
         if not self._count("live"):
-            self.is_empty = not self._is_partial
             self.difference.added = self._count("wanted")
             self._view("added", "SELECT * FROM wanted")
             self._view("changed", "SELECT * FROM wanted LIMIT 0")
