@@ -77,25 +77,35 @@ def conversion(column: Column, kind: str, name: str) -> Conversion:
     if kind == "JSON":
         is_null += f" OR {_raw(name)} = 'null'"
     accepted = f"coalesce({accepted}, false)"
+    frozen, thaw = _frozen(_target(column.field), kind, name)
     return Conversion(
         column=column,
         value=value,
         accepted=f"({is_null} OR {accepted})" if column.nullable else accepted,
-        frozen=f"{name}::VARCHAR",
-        thaw=_thaw(kind),
+        frozen=frozen,
+        thaw=thaw,
     )
 
 
-def _thaw(kind: str) -> Thaw:
+def _frozen(field: "models.Field[Any, Any]", kind: str, name: str) -> tuple[str, Thaw]:
+    """SQL for the value as text, and how to read that: what is certain comes back as it was, for
+    another value of its row may be asked about."""
+    text = f"{name}::VARCHAR"
     if kind == "JSON":
-        return orjson.loads
+        return text, orjson.loads
+    if isinstance(field, models.JSONField):
+        return f"to_json({name})::VARCHAR", orjson.loads
+    if isinstance(field, models.FloatField):
+        return f"{name}::DOUBLE::VARCHAR", float
+    if kind == "BLOB":
+        return f"hex({name})", bytes.fromhex
+    if kind == "BOOLEAN":
+        return text, "true".__eq__
     if kind in _INTEGERS:
-        return int
-    if kind in _FLOATS:
-        return float
+        return text, int
     if kind.startswith("DECIMAL"):
-        return Decimal
-    return str
+        return text, Decimal
+    return text, str
 
 
 def _value(column: Column, kind: str, name: str) -> tuple[str, str]:

@@ -193,6 +193,47 @@ def test_typed_values_are_taken_exactly_or_not_at_all(model, column, kind, value
     assert refused == set(map(json.dumps, expected_refusals(column, kind, values, target)))
 
 
+@pytest.mark.parametrize(
+    ("column", "typed"),
+    [
+        ("is_edible", "true"),
+        ("is_edible", "false"),
+        ("leaf_scan", "'a\\x00\\xFF'::BLOB"),
+        ("height_m", "0.1::FLOAT"),
+        ("height_m", "1.25::DECIMAL(4, 2)"),
+        ("height_m", "7"),
+        ("notes", "{'b': [1, 2], 'a': NULL}"),
+        ("notes", "[DATE '2026-01-01']"),
+        ("notes", "true"),
+        ("notes", "1.50::DECIMAL(4, 2)"),
+        ("notes", "'[1]'"),
+        ("serial", "'12345678-1234-5678-1234-567812345678'::UUID"),
+        ("planted_on", "DATE '2026-01-01'"),
+        ("watering_time", "TIME '12:34:56.7'"),
+    ],
+)
+def test_a_typed_value_is_the_same_beside_one_that_takes_a_second_look(
+    column, typed, home, tmp_path
+):
+    path = tmp_path / "plant.sql"
+    path.write_text(
+        f"-- feed: garden.pages\nSELECT fetch_id, 1 AS number, 'a' AS name, {typed} AS {column}, "
+        "json -> 'at' AS watered_at FROM payloads"
+    )
+    transform = read_transform("garden", path)
+    plain, unusual = b'{"at": "2026-01-01T00:00:00Z"}', b'{"at": "20260101T000000Z"}'
+
+    parse_payloads(
+        transform,
+        [make_payload("garden.pages", body, sequence=n) for n, body in enumerate([plain, unusual])],
+    )
+
+    assert [outcome["error"] for outcome in read(transform)] == [None, None]
+    first, second = read(transform, Plant)
+    assert first[column] is not None
+    assert {**second, "fetch_id": first["fetch_id"]} == first
+
+
 def expected_refusals(column, kind, values, target):
     """Which of the values no column of the model's kind can hold."""
     refused: dict[str, list[object]] = {
