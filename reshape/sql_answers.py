@@ -124,7 +124,8 @@ def _canonical(
     for row, text in enumerate(answer[name].to_pylist()):
         try:
             made.append(None if text is None else canonical_json(orjson.loads(text)))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
+            # Of what nests too deep, orjson says the latter.
             invalid = _not_a_value(select, each, text, f"it is not JSON: {error}")
             problems.setdefault(answer["_index"][row].as_py(), _invalid(transform, invalid))
             made.append(None)

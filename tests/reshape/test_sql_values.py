@@ -79,6 +79,25 @@ def test_number_that_json_does_not_have_is_refused(number, home, tmp_path):
     assert (outcome["error"], outcome["field"]) == ("RowInvalid", "height_m")
 
 
+def test_json_that_nests_too_deep_is_refused_and_its_neighbour_counts(home, tmp_path):
+    path = tmp_path / "plant.sql"
+    path.write_text(
+        "-- feed: garden.pages\n"
+        "SELECT fetch_id, sequence AS number, 'a' AS name, json AS notes FROM payloads"
+    )
+    transform = read_transform("garden", path)
+    bodies = [b"[" * depth + b"]" * depth for depth in (1, 300, 2000)]
+
+    parse_payloads(
+        transform,
+        [make_payload("garden.pages", body, sequence=n) for n, body in enumerate(bodies)],
+    )
+
+    assert [row["number"] for row in read(transform, Plant)] == [0]
+    outcomes = [(each["error"], each["field"]) for each in read(transform) if each["error"]]
+    assert outcomes == [("RowInvalid", "notes")] * 2
+
+
 def compare(model, bodies, select, tmp_path):
     """Both twins over payloads of one row each; asserts that they say the same."""
     source = model._meta.app_label
