@@ -22,6 +22,10 @@ from .columns import canonical_json, columns_of
 from .errors import Overlong
 from .models import Derived, Row, derived_models
 from .purity import guarded
+from .worker import Stopped
+
+OF_THE_PROCESS = (KeyboardInterrupt, Stopped, MemoryError)
+"""What ends a transform and is no word about its payload."""
 
 _identity = object.__hash__
 """Tells values apart that are there at the same time. `id` would: but each call of it is an audit
@@ -79,9 +83,9 @@ class Batch:
         try:
             with guarded():
                 found = _gather(source, rows())
-        except (MemoryError, Overlong):
+        except (*OF_THE_PROCESS, Overlong):
             raise
-        except Exception:
+        except BaseException:
             # Whatever it is comes up again, and is told, where rows are converted one by one.
             return False
         if found is None:

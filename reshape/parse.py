@@ -25,6 +25,7 @@ from raw_store.rows import to_table
 from raw_store.segments import iter_readable
 
 from . import slices
+from .batches import OF_THE_PROCESS
 from .columns import columns_of
 from .errors import Overlong, RowInvalid
 from .executors import execute
@@ -213,10 +214,11 @@ def _transform_alone(transform: Transform, payload: Payload, writer: RecordWrite
     rejected: list[Rejected] = []
     try:
         rows = run_guarded(_converted, transform, payload, rejected)
-    except MemoryError:
+    except OF_THE_PROCESS:
         raise
-    except Exception as error:
-        # Whatever a transform trips over is a fact about this payload alone.
+    except BaseException as error:
+        # Whatever a transform trips over is a fact about this payload alone: `sys.exit()` too, and
+        # the panic of a library in Rust.
         writer.quarantine(payload, _reason(transform, error))
     else:
         if rejected and not rows:
@@ -225,23 +227,32 @@ def _transform_alone(transform: Transform, payload: Payload, writer: RecordWrite
             writer.add(payload, rows, rejected)
 
 
-def _reason(transform: Transform, error: Exception) -> Reason:
+def _reason(transform: Transform, error: BaseException) -> Reason:
     """Why a payload is quarantined: the error, and the line of the transform that met it."""
     if isinstance(error, RowInvalid):
         return Reason("RowInvalid", str(error), error.model, error.field, error.value)
     kind = type(error).__name__
-    said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-    # An error may say where in the payload it arose, and what stands there: `field` and `value`.
-    told = [getattr(error, name, None) for name in ("field", "value")]
-    field, value = ("" if each is None else str(each) for each in told)
-    if isinstance(error, KeyError) and error.args:
-        field = str(error.args[0])
+    try:
+        said, field, value = _told(error)
+    except Exception as silent:
+        said, field, value = f"it cannot say more: {type(silent).__name__}", "", ""
     file = inspect.getsourcefile(transform.function)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" (line {lines[-1]} of {Path(str(file)).name})" if lines else ""
     return Reason(
         kind, f"Feed {transform.feed}: {transform.name}{where}: {kind}: {said}", "", field, value
     )
+
+
+def _told(error: BaseException) -> tuple[str, str, str]:
+    """An error's message, field and value; its own code says them, and may fail."""
+    said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    # An error may say where in the payload it arose, and what stands there: `field` and `value`.
+    told = [getattr(error, name, None) for name in ("field", "value")]
+    field, value = ("" if each is None else str(each) for each in told)
+    if isinstance(error, KeyError) and error.args:
+        field = str(error.args[0])
+    return said, field, value
 
 
 def _converted(

@@ -116,6 +116,53 @@ PLAIN = "from .helper import FACTOR\ndef t(payload):\n    return FACTOR"
 DOCUMENTED = "from .helper import FACTOR\ndef t(payload):\n    '''Doc.'''\n    return FACTOR"
 
 
+class Panic(BaseException):
+    """As a library in Rust raises it."""
+
+
+class Silent(Exception):
+    """Its message cannot be made."""
+
+    def __str__(self):
+        raise ValueError("there are no words for it")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (SystemExit("no page"), "SystemExit: no page"),
+        (Panic("index out of bounds"), "Panic: index out of bounds"),
+        (Silent(), "Silent: it cannot say more: ValueError"),
+    ],
+)
+def test_whatever_a_transform_raises_concerns_its_payload_alone(error, message, archive, pages):
+    def raises(payload):
+        if payload.url.endswith("1"):
+            raise error
+        yield Author.row(code=payload.url[-1], name="n")
+
+    changed = replace(pages, function=raises, code_digest="raises")
+    fill(archive, 3)
+
+    parsed = parse_segments([changed], archive)
+
+    files = records_dir(OUTCOMES, label_of(changed)).glob("*.parquet")
+    outcomes = [row for path in files for row in pq.read_table(path).to_pylist()]
+    (said,) = [each["message"] for each in outcomes if each["error"]]
+    assert said.endswith(message)
+    assert (parsed.quarantined_count, authors(changed)) == (1, ["0", "2"])
+
+
+def test_what_ends_the_process_ends_the_parse(archive, pages):
+    def interrupted(payload):
+        raise KeyboardInterrupt
+
+    fill(archive, 1)
+
+    with pytest.raises(KeyboardInterrupt):
+        parse_segments([replace(pages, function=interrupted, code_digest="i")], archive)
+
+
 @pytest.mark.parametrize(
     ("helper", "transform", "is_same"),
     [
