@@ -14,7 +14,7 @@ from .columns import canonical_json, columns_of
 from .models import Derived, Row
 from .records import REJECTED, REJECTED_SCHEMA, Reason, Rejected
 from .registry import Transform
-from .sql import empty_table, quoted_name
+from .sql import duck_type, empty_table, quoted_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,7 +102,14 @@ def collect_rejected(
 def _leave_out_repaired(
     connection: "duckdb.DuckDBPyConnection", transform: Transform, model: type[Derived]
 ) -> None:
-    key = ", ".join(f"l.{quoted_name(name)}::VARCHAR" for name in columns_of(model).key)
+    columns = columns_of(model)
+    # As values of their columns: Python and DuckDB write a time, a decimal, a truth value each in
+    # a way of its own.
+    same = " AND ".join(
+        f"l.{quoted_name(name)} = TRY_CAST(json_extract_string(nullif(r.key, ''), '$[{place}]') "
+        f"AS {duck_type(columns.schema.field(name).type)})"
+        for place, name in enumerate(columns.key)
+    )
     connection.execute(
         f"""
         DELETE FROM rejected WHERE (fetch_id, ordinal) IN (
@@ -110,7 +117,7 @@ def _leave_out_repaired(
             FROM rejected AS r
             JOIN sightings AS s ON s.fetch_id = r.fetch_id AND s.is_start
             JOIN records_{model._meta.db_table} AS l
-                ON to_json([{key}])::VARCHAR = r.key AND l._is_current AND l._transform = $transform
+                ON {same} AND l._is_current AND l._transform = $transform
             WHERE r.model = $model AND r.key <> ''
                 AND (l._fetched_at, l._sequence, l.fetch_id, l._ordinal)
                     > (s.fetched_at, s.sequence, r.fetch_id, r.ordinal)
