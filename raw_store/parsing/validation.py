@@ -62,8 +62,13 @@ def _name(as_: Any) -> str:
     return as_.__name__ if isinstance(as_, type) else str(as_)
 
 
-@lru_cache(maxsize=256)
 def _adapter(as_: Any) -> "TypeAdapter[Any]":
+    # `int | float` equals `float | int`, and is read otherwise.
+    return _adapter_of(as_, "" if isinstance(as_, type) else repr(as_))
+
+
+@lru_cache(maxsize=256)
+def _adapter_of(as_: Any, written: str) -> "TypeAdapter[Any]":
     try:
         from pydantic import TypeAdapter
     except ModuleNotFoundError:

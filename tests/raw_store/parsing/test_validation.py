@@ -51,6 +51,14 @@ def test_any_type_that_pydantic_knows_will_do():
     assert list(body_of(b"1\n2\n").json_lines(int)) == [1, 2]
 
 
+def test_a_union_is_read_in_its_own_order_whatever_was_read_before():
+    payload = body_of(["5"])
+
+    read = [payload.json(kind)[0] for kind in (list[int | float], list[float | int])]
+
+    assert list(map(type, read)) == [int, float]
+
+
 @given(mag=st.floats(allow_nan=False, allow_infinity=False), day=st.dates())
 def test_rows_of_csv_come_back_as_the_model(mag, day):
     body = f"mag,day\n{mag!r},{day}\n".encode()
