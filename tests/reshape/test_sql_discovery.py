@@ -67,6 +67,12 @@ def test_name_feed_and_model_come_from_the_file(write):
          "line 5: it uses random(), whose answer is not the payload's"),
         (GOOD.replace("'n'", "now()::VARCHAR"), "line 5: it uses now()"),
         (GOOD.replace("'n'", "current_timestamp::VARCHAR"), "line 5: it uses "),
+        (GOOD.replace("'n'", "ago(INTERVAL 1 DAY)::VARCHAR"), "line 5: it uses ago()"),
+        (GOOD.replace("'n'", "age(fetched_at)::VARCHAR"), "line 5: it uses age()"),
+        (GOOD.replace("'n'", "fetched_at.age()::VARCHAR"), "line 5: it uses age()"),
+        (GOOD.replace("'n'", "current_localtimestamp()::VARCHAR"), "it uses current_localtimest"),
+        (GOOD.replace("'n'", "current_localtime()::VARCHAR"), "it uses current_localtime()"),
+        (GOOD.replace("'n'", "pg_postmaster_start_time()::VARCHAR"), "it uses pg_postmaster"),
         (GOOD.replace("'n'", "getvariable('a')::VARCHAR"), "line 5: it uses getvariable()"),
         (f"{GOOD} USING SAMPLE 3", "it takes a sample"),
         (f"{GOOD}\nLIMIT 3", "line 7: its LIMIT counts over all payloads"),
@@ -104,6 +110,7 @@ def test_what_cannot_be_a_transform_is_told_where_and_why(write, sql, said):
         GOOD.replace("'n'", "(SELECT max(x) FROM unnest(['a', 'b']) AS u (x) LIMIT 1)"),
         GOOD.replace("FROM payloads", "FROM payloads JOIN (FROM payloads) AS q USING (fetch_id)")
         .replace("url AS", "payloads.url AS"),
+        GOOD.replace("'n'", "age(fetched_at, TIMESTAMPTZ '2026-01-01 00:00:00Z')::VARCHAR"),
         GOOD.replace("'n'", "CASE WHEN status = 200 THEN 'n' ELSE error('no') END"),
         GOOD.replace("url AS code", "coalesce(list_filter(headers, "
                      "lambda h: h.name = 'a')[1].value, url) AS code"),
