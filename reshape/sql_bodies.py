@@ -13,6 +13,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raw_store.parsing.charsets import labelled
+from raw_store.parsing.prescan import PRESCAN_BYTES
 from raw_store.payload import Payload
 from raw_store.rows import to_payloads
 
@@ -90,8 +92,17 @@ def _oddly_encoded(batch: pa.Table, utf8: pa.Array) -> list[int]:
     is_other = pc.and_not(named.fill_null(False), plain.fill_null(False))
     is_marked = pc.starts_with(batch["body"], _MARK).fill_null(False)
     is_odd = pc.or_(pc.or_(is_other, is_marked), utf8.is_null())
-    rows: list[int] = pc.indices_nonzero(is_odd).to_pylist()
-    return rows
+    # What markup declares of itself counts where no header says what it is.
+    heads = pc.binary_slice(batch["body"].combine_chunks(), 0, PRESCAN_BYTES)
+    is_markup = pc.match_substring_regex(heads, r"^\s*\x00?<").fill_null(False)
+    named = pc.match_substring_regex(batch["content_type"], "html|xml", ignore_case=True)
+    may_declare = pc.and_not(pc.or_(is_markup, named.fill_null(False)), plain.fill_null(False))
+    rows = set(pc.indices_nonzero(is_odd).to_pylist())
+    for row in pc.indices_nonzero(may_declare).to_pylist():
+        head, kind = heads[row].as_py(), batch["content_type"][row].as_py()
+        if head and next(labelled(head, kind), "utf-8") != "utf-8":
+            rows.add(row)
+    return sorted(rows)
 
 
 def _not_json(connection: duckdb.DuckDBPyConnection, utf8: pa.Array) -> list[int]:

@@ -237,6 +237,36 @@ def test_text_is_decoded_as_the_payload_says(write, home):
     assert [o["error"] for o in outcomes] == [None] * 4
 
 
+MARKUP = [
+    (b"<meta charset=iso-2022-jp><p>" + "日本".encode("iso-2022-jp"), "text/html"),
+    (b"<meta charset=iso-2022-jp><p>" + "日本".encode("iso-2022-jp"), "text/html; charset=utf-8"),
+    ('<?xml version="1.0" encoding="windows-1251"?><a>ё</a>'.encode(), "text/xml"),
+    ('<?xml version="1.0" encoding="windows-1251"?><a>ё</a>'.encode(), None),
+    ('<?xml version="1.0" encoding="utf-16"?><a/>'.encode("utf-16-le"), "text/xml"),
+    ('<?xml version="1.0" encoding="utf-16"?><a/>'.encode("utf-16-be"), None),
+    ("<meta charset=utf-8><p>ü".encode(), "text/html"),
+    ("<META http-equiv=content-type content='text/html; CHARSET=latin1'>ü".encode(), "text/html"),
+    ('{"encoding": "latin1", "ü": 1}'.encode(), "application/json"),
+]
+
+
+def test_text_is_read_in_the_charset_that_markup_declares(write, home):
+    transform = write(
+        "-- feed: sample.pages\nSELECT fetch_id, 'a' AS code, replace(text, chr(0), '0') AS name "
+        "FROM payloads",
+        "author.sql",
+    )
+    payloads = [
+        replace(page, content_type=kind)
+        for page, (_, kind) in zip(pages([body for body, _ in MARKUP]), MARKUP, strict=True)
+    ]
+
+    parse_payloads(transform, payloads)
+
+    records, _ = said(transform, "sample_author")
+    assert [row["name"] for row in records] == [payload.text for payload in payloads]
+
+
 def test_batches_are_cut_by_bytes_and_lose_nothing(monkeypatch):
     monkeypatch.setattr(sql_parse, "BATCH_BYTES", 100)
     tables = [to_table(pages([b"x" * size for size in sizes])) for sizes in ([30, 80, 5], [250, 1])]
