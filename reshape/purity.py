@@ -1,7 +1,8 @@
 """Transforms are pure: while one runs, what makes rows depend on more than the payload is refused.
 
-Refused are sockets, Django's database, starting processes, and writing to the disk; the payload
-goes to quarantine as `Impure`. Python announces such acts to audit hooks (PEP 578), so this costs
+Refused are sockets, Django's database, starting processes, and writing to the disk; and starting
+threads, for what another thread does is not refused. The payload goes to quarantine as `Impure`.
+Python announces such acts to audit hooks (PEP 578), so this costs
 nothing until one is attempted. What C code does by itself is not announced, nor are the clock and
 randomness: `manage.py check_purity` finds these.
 """
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 _NETWORK = "used the network"
 _PROCESS = "started a process"
+_THREAD = "started a thread"
 _DISK = "wrote to the disk"
 _DATABASE = "used the database"
 _REFUSED = {
@@ -43,6 +45,8 @@ _REFUSED = {
     "os.posix_spawn": _PROCESS,
     "os.spawn": _PROCESS,
     "pty.spawn": _PROCESS,
+    "_thread.start_new_thread": _THREAD,
+    "_thread.start_joinable_thread": _THREAD,  # Python 3.13's
     "open": _DISK,
     "os.mkdir": _DISK,
     "os.rename": _DISK,
@@ -113,7 +117,21 @@ def _install() -> None:
     with _installing:
         if not _installed:
             sys.addaudithook(_on_event)
+            if sys.version_info < (3, 12):
+                _watch_threads()
             _installed = True
+
+
+def _watch_threads() -> None:
+    """Hear of threads that are started where Python does not yet announce them."""
+    start = threading.Thread.start
+
+    def watched(thread: threading.Thread) -> None:
+        if _guard.is_up:
+            _refuse(_THREAD, "threading.Thread.start")
+        start(thread)
+
+    threading.Thread.start = watched  # type: ignore[assignment, method-assign]
 
 
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
@@ -123,7 +141,9 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if _REFUSED[event] is _DISK and _is_of_python(arguments[0]):
         return
-    _refuse(_REFUSED[event], f"{event} {_shown(arguments)}")
+    if _REFUSED[event] is _THREAD:
+        arguments = ()  # its objects are named by where they lie in memory
+    _refuse(_REFUSED[event], f"{event} {_shown(arguments)}".rstrip())
 
 
 def _refuse_query(

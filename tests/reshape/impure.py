@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def opens_a_database(payload):
 
 def starts_a_process(payload):
     subprocess.run(["true"], check=True)
+    yield from _row()
+
+
+def has_a_thread_ask(payload):
+    with ThreadPoolExecutor(1) as others:
+        others.submit(socket.getaddrinfo, "localhost", 80).result()
     yield from _row()
 
 
