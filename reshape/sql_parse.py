@@ -1,8 +1,8 @@
 """Run a transform in SQL over payloads: batch by batch, each batch one query.
 
 A batch is Arrow from the segment to the record file; no row passes through Python unless
-its values need a second look (`reshape.sql_columns`). What DuckDB cannot compute is sought by
-halving the batch until the payloads that make it fail stand alone.
+its values need a second look (`reshape.sql_columns`). What DuckDB cannot compute, or not within the
+time limit, is sought by halving the batch until the payloads that make it fail stand alone.
 """
 
 import multiprocessing
@@ -24,7 +24,7 @@ from raw_store.segments import iter_readable_tables
 
 from .ahead import ahead
 from .columns import columns_of
-from .errors import RowInvalid
+from .errors import Overlong, RowInvalid
 from .models import Row
 from .records import Reason, RecordWriter
 from .sql import duck, quoted_name
@@ -32,6 +32,7 @@ from .sql_answers import Read, read_answer
 from .sql_bodies import in_pieces, prepare
 from .sql_statement import LINEAGE, RELATION
 from .sql_transform import Select, select_of
+from .time_limit import interrupting
 
 if TYPE_CHECKING:
     from .registry import Transform
@@ -157,7 +158,7 @@ def _halve(
 ) -> Iterator[Read]:
     try:
         answer = _ask(connection, select, batch)
-    except (duckdb.Error, ForeignRow) as error:
+    except (duckdb.Error, ForeignRow, Overlong) as error:
         if not _is_of_the_payload(error):
             raise
         if batch.num_rows == 1:
@@ -178,7 +179,8 @@ class ForeignRow(Exception):
 def _ask(connection: duckdb.DuckDBPyConnection, select: Select, batch: pa.Table) -> pa.Table:
     connection.register(RELATION, in_pieces(batch))
     try:
-        answer = connection.sql(_query(select)).to_arrow_table()
+        with interrupting(connection.interrupt):
+            answer = connection.sql(_query(select)).to_arrow_table()
     finally:
         connection.unregister(RELATION)
     index = pc.index_in(answer[LINEAGE], batch[LINEAGE].combine_chunks())

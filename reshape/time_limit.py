@@ -4,13 +4,14 @@ One hostile page is not to stall a replay: its payload goes to quarantine as `Ov
 neighbours go on. What is counted is the processor's time of the transform's own thread, so that
 a busy machine makes nothing late. In the main thread of a process, as in every worker of a pool,
 a transform that is beyond the limit is interrupted; in another thread, or while it waits for C
-code that looks at no signal, it is judged when it ends.
+code that looks at no signal, it is judged when it ends. A query computes in threads of its own: of
+that the process's time is counted, and whoever runs it says how it is interrupted.
 """
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +79,39 @@ def end() -> bool:
     or could not be interrupted."""
     began_at, _watch.began_at = _watch.began_at, None
     return _is_over(began_at)
+
+
+@contextmanager
+def interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` when the process computes in here beyond the limit; then raise `Overlong`
+    in place of the error by which that ends what is within."""
+    limit_s = _watch.limit_s
+    if not limit_s:
+        yield
+        return
+    ended, is_over = threading.Event(), threading.Event()
+    began_at, began_cpu = time.monotonic(), time.process_time()
+
+    def look() -> None:
+        while not ended.wait(max(_SHORTEST_LOOK_S, limit_s / _LOOKS)):
+            # A busy machine makes nothing late; several threads are not late by their sum.
+            taken_s = min(time.monotonic() - began_at, time.process_time() - began_cpu)
+            if taken_s > limit_s:
+                is_over.set()
+                # Each time anew: what has not begun yet cannot be interrupted.
+                interrupt()
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception:
+        if is_over.is_set():
+            raise overlong() from None
+        raise
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _look(number: int, frame: Any) -> None:

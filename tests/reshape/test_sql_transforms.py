@@ -123,6 +123,33 @@ def test_one_payload_that_fails_leaves_its_neighbours(archive, write):
     ]
 
 
+def test_one_payload_that_takes_too_long_leaves_its_neighbours(archive, write, settings):
+    settings.TRANSFORM_TIME_LIMIT = 0.5
+    transform = write(
+        """
+        -- feed: sample.pages
+        SELECT fetch_id, json ->> 'code' AS code, (
+            SELECT sum(sqrt(x)) FROM range((json ->> 'n')::BIGINT) AS r (x)
+        )::VARCHAR AS name
+        FROM payloads
+        """,
+        "author.sql",
+    )
+    counts = [5, 7, 10**13, 6]
+    archive.append_all(
+        "sample.pages", pages([{"code": f"a{at}", "n": n} for at, n in enumerate(counts)])
+    )
+
+    parsed = parse_segments([transform], archive)
+
+    records, outcomes = said(transform, "sample_author")
+    (refused,) = [outcome for outcome in outcomes if outcome["error"]]
+    assert [row["code"] for row in records] == ["a0", "a1", "a3"]
+    assert parsed.quarantined_count == 1
+    assert refused["error"] == "Overlong"
+    assert "takes more than 0.5 s over this payload (TRANSFORM_TIME_LIMIT)" in refused["message"]
+
+
 def test_payload_without_rows_has_an_outcome(archive, write):
     transform = write(BOOKS)
     archive.append_all("sample.pages", pages([{"books": []}, {}]))
