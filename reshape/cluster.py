@@ -6,6 +6,7 @@ own first. So a task that the scheduler gives out twice, because its worker died
 
 import logging
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
@@ -22,14 +23,18 @@ logger = logging.getLogger(__name__)
 
 CONNECT_S = 10
 """Seconds to wait for the scheduler, and for its first worker."""
+ABANDONED_S = 60.0
+"""Seconds that a cluster may be without any worker before a replay gives up."""
 R = TypeVar("R")
 Submit = Callable[[Executor, Callable[[Any], Any], Any], "Future[Any]"]
 
 
 @contextmanager
-def connected(address: str, tasks: Sequence[Any]) -> Iterator[tuple[Executor, int, Submit]]:
-    """The executor of the scheduler at `address`, how many tasks it does at a time, and how to
-    submit one.
+def connected(
+    address: str, tasks: Sequence[Any]
+) -> Iterator[tuple[Executor, int, Submit, Callable[[], None]]]:
+    """The executor of the scheduler at `address`, how many tasks it does at a time, how to submit
+    one, and what raises once no worker is left.
 
     Every worker is looked at first. Raises `ClusterUnusable`.
     """
@@ -61,7 +66,7 @@ def connected(address: str, tasks: Sequence[Any]) -> Iterator[tuple[Executor, in
         def submit(to: Executor, work: Callable[[Any], R], task: Any) -> "Future[R]":
             return to.submit(worker.do, pickle.dumps((work, task)), str(probe))
 
-        yield executor, places, submit
+        yield executor, places, submit, _Watch(client, address)
         is_done = True
     except CancelledError:
         raise ClusterUnusable(
@@ -76,6 +81,31 @@ def connected(address: str, tasks: Sequence[Any]) -> Iterator[tuple[Executor, in
         executor.shutdown(wait=is_done)
         client.close()
         probe.unlink(missing_ok=True)
+
+
+class _Watch:
+    """Raises `ClusterUnusable` where the cluster has been without a worker for too long: the
+    scheduler would wait for one for ever."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._gone_at: float | None = None
+
+    def __call__(self) -> None:
+        try:
+            is_empty = not self._client.nthreads()
+        except OSError:
+            return  # the connection; where it is lost, the tasks say so
+        if not is_empty:
+            self._gone_at = None
+            return
+        self._gone_at = self._gone_at or time.monotonic()
+        if time.monotonic() - self._gone_at > ABANDONED_S:
+            raise ClusterUnusable(
+                f"The scheduler at {self._address} has had no worker for {ABANDONED_S:g} s. What "
+                "was parsed is kept; start workers, and the next replay goes on from there."
+            )
 
 
 def _ready_places(client: Any, probe: Path, task: Any) -> int:

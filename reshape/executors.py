@@ -36,6 +36,8 @@ POOL_START_S = 1.5
 """Seconds that a pool must save at least: it takes about as long to start."""
 END_S = 5.0
 """Seconds that the workers of a pool have to end when it is stopped."""
+WATCH_S = 5.0
+"""How often a cluster that ends no task is looked at."""
 HELPS = True
 """Whether tasks are done here while a pool starts."""
 WORKER_BYTES = 256 * 1024 * 1024
@@ -79,8 +81,8 @@ def execute(
     if settings.REPLAY_CLUSTER and can_travel:
         from .cluster import connected
 
-        with connected(settings.REPLAY_CLUSTER, tasks) as (cluster, places, submit):
-            spread = Spread(cluster, waiting, in_worker, submit=submit)
+        with connected(settings.REPLAY_CLUSTER, tasks) as (cluster, places, submit, watch):
+            spread = Spread(cluster, waiting, in_worker, submit=submit, watch=watch)
             yield from spread.run(ahead=2 * places)
         if spread.suspects:
             raise _killed(spread.suspects)
@@ -136,14 +138,17 @@ class Spread(Generic[T, R]):
         work: Callable[[T], R],
         *,
         submit: "Callable[[Executor, Callable[[T], R], T], Future[R]]" = submit_pickled,
+        watch: Callable[[], None] | None = None,
     ) -> None:
-        """Tasks are taken out of `waiting` as they are begun."""
+        """Tasks are taken out of `waiting` as they are begun. `watch` is called while nothing ends,
+        and raises where nothing will."""
         self.suspects: list[T] = []
         """Those under way when a worker died: one of them may have killed it."""
         self._executor = executor
         self._waiting = waiting
         self._work = work
         self._submit = submit
+        self._watch = watch
 
     def run(
         self,
@@ -175,7 +180,11 @@ class Spread(Generic[T, R]):
                 task = self._waiting.popleft()
                 yield task, meanwhile(task)
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            patience_s = WATCH_S if self._watch else None
+            ended = wait(running, timeout=patience_s, return_when=FIRST_COMPLETED).done
+            if self._watch and not ended:
+                self._watch()
+            for future in ended:
                 task = running.pop(future)
                 try:
                     result = future.result()

@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +17,10 @@ import pytest
 
 from etl.walk import refresh
 from raw_store.archive import Archive
-from reshape import cluster, worker
+from reshape import cluster, executors, worker
 from reshape.errors import ClusterUnusable
 from tests.making import make_payload
+from tests.reshape.exploding import Charge, explode
 from tests.sample.models import Author
 from tests.topology.peers import free_ports
 
@@ -128,6 +131,32 @@ def test_a_killed_worker_changes_no_row_and_writes_nothing_twice(home, processes
     assert json.loads(outcome)["payloads_parsed"] == SEGMENTS
     assert "parsing on a cluster workers=" in said(home)
     assert not list((home / "shared" / "records").glob(".cluster-*"))
+
+
+class Workers:
+    """Stands for a cluster's client: how many threads each worker has, one answer after another."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+
+    def nthreads(self):
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_cluster_that_lost_its_last_worker_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster, "ABANDONED_S", 0.05)
+    monkeypatch.setattr(executors, "WATCH_S", 0.03)
+    watch = cluster._Watch(Workers({"a": 1}, {}, OSError(), {"b": 1}, {}, {}, {}, {}), "tcp://x:1")
+    tasks = deque([Charge("a", tmp_path)])
+    spread = executors.Spread(
+        ThreadPoolExecutor(1), tasks, explode, submit=lambda *_: Future(), watch=watch
+    )
+
+    with pytest.raises(ClusterUnusable, match=r"tcp://x:1 has had no worker for 0\.05 s"):
+        list(spread.run(ahead=1))
 
 
 def test_a_worker_says_what_it_lacks(home, tmp_path):
