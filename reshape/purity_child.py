@@ -122,13 +122,9 @@ def _say(function: Callable[..., Any], payload: Any) -> dict[str, Any]:
 def _shift_clocks(module_name: str) -> None:
     """Let the clocks that the transform's package can read run ahead."""
     instead: dict[int, Any] = {}
-    for name in ("time", "time_ns"):
-        real = getattr(time, name)
-        ahead = (
-            _Ahead.by.total_seconds() if name == "time" else int(_Ahead.by.total_seconds()) * 10**9
-        )
-        instead[id(real)] = _ahead(real, ahead)
-        setattr(time, name, instead[id(real)])
+    for name, ahead in _clocks().items():
+        instead[id(getattr(time, name))] = ahead
+        setattr(time, name, ahead)
     shifted = ModuleType("datetime")
     shifted.__dict__.update(datetime_module.__dict__, datetime=_Datetime, date=_Date)
     instead |= {id(datetime): _Datetime, id(date): _Date, id(datetime_module): shifted}
@@ -139,10 +135,35 @@ def _shift_clocks(module_name: str) -> None:
             for attribute, value in list(vars(module).items()):
                 if id(value) in instead:
                     setattr(module, attribute, instead[id(value)])
+    # What is imported from now on, as inside of a function, is ahead as well.
+    sys.modules["datetime"] = shifted
 
 
-def _ahead(clock: Callable[[], Any], by: float) -> Callable[[], Any]:
-    return lambda: clock() + by
+def _clocks() -> dict[str, Callable[..., Any]]:
+    """The functions of `time` that tell what time it is, each of them ahead."""
+    by = _Ahead.by.total_seconds()
+    now, now_ns, of_clock, of_clock_ns = (
+        time.time, time.time_ns, time.clock_gettime, time.clock_gettime_ns
+    )  # fmt: skip
+    local, formatted, plain = time.localtime, time.strftime, time.asctime
+
+    def of_moment(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda seconds=None: real(now() + by if seconds is None else seconds)
+
+    def is_told(clock: int) -> bool:
+        return clock == time.CLOCK_REALTIME
+
+    return {
+        "time": lambda: now() + by,
+        "time_ns": lambda: now_ns() + int(by) * 10**9,
+        "clock_gettime": lambda clock: of_clock(clock) + by * is_told(clock),
+        "clock_gettime_ns": lambda clock: of_clock_ns(clock) + int(by) * 10**9 * is_told(clock),
+        "gmtime": of_moment(time.gmtime),
+        "localtime": of_moment(local),
+        "ctime": of_moment(time.ctime),
+        "asctime": lambda given=None: plain(given or local(now() + by)),
+        "strftime": lambda form, given=None: formatted(form, given or local(now() + by)),
+    }
 
 
 if __name__ == "__main__":

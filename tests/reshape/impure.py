@@ -76,6 +76,23 @@ def reads_the_time(payload):
     yield from _row(f"in week {int(time.time() // 604_800)}")
 
 
+def reads_the_universal_time(payload):
+    yield from _row(time.strftime("%Y-%m-%d", time.gmtime()))
+
+
+def reads_the_clock_of_the_machine(payload):
+    yield from _row(f"in week {int(time.clock_gettime(time.CLOCK_REALTIME) // 604_800)}")
+
+
+def imports_the_clock_where_it_reads_it(payload):
+    import datetime as clocks
+    from datetime import UTC, date
+
+    # What is made from it is what it is elsewhere.
+    assert isinstance(clocks.datetime.fromisoformat("2026-01-01"), date)
+    yield from _row(f"{clocks.datetime.now(UTC):%Y-%m-%d}")
+
+
 def reads_the_local_time(payload):
     yield from _row(f"{datetime.fromtimestamp(0):%H}")  # noqa: DTZ006 - that is what it is to do
 
