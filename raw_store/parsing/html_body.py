@@ -19,7 +19,7 @@ _FLAT = (
     "a|area|b|base|basefont|bgsound|big|body|br|caption|code|col|colgroup|dd|dt|em|embed|font|frame|"
     "head|hr|html|i|iframe|image|img|input|keygen|li|link|meta|nobr|noembed|noframes|noscript|"
     "option|p|param|plaintext|s|script|select|small|source|strike|strong|"
-    "style|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|track|tt|u|wbr|xmp"
+    "style|table|tbody|td|textarea|tfoot|th|thead|title|tr|track|tt|u|wbr|xmp"
 )
 _NESTING = re.compile(rf"<(/?)(?!(?:{_FLAT})[\s/>])[a-z]", re.I)
 

@@ -47,6 +47,16 @@ def test_a_page_of_blocks_without_end_is_refused(end):
         page(b"<div>" * 200_000 + end)
 
 
+def test_templates_without_end_are_refused():
+    """To write them out again takes stack for each: so many end the interpreter."""
+    with pytest.raises(BodyUnreadable, match="nests more than 20,000 elements"):
+        page(b"<template>" * 100_000)
+
+    deep = page(b"<template>" * 20_000)
+    assert deep.html is not None
+    assert deep.html.count("<template>") == 20_000
+
+
 def test_a_large_page_that_is_not_deep_is_read():
     body = b"<div><p>x<br></div>" * 30_000
 
