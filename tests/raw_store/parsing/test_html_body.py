@@ -57,6 +57,31 @@ def test_templates_without_end_are_refused():
     assert deep.html.count("<template>") == 20_000
 
 
+@pytest.mark.parametrize("end", [b">", b""], ids=["closed", "open"])
+def test_an_element_of_attributes_without_end_is_refused(end):
+    attributes = b" ".join(b"word%d" % number for number in range(100_000))
+
+    with pytest.raises(BodyUnreadable, match="more than 20,000 attributes"):
+        page(b"<p>x</p><a " + attributes + end)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "<path d='M {many}'>",
+        '<path d = "M {many}" id=x>',
+        "<img alt=x src=data:{joined}>",
+        "<a {same}>",
+        "<script>[{many}]</script>",
+    ],
+)
+def test_an_element_of_long_values_is_read(tag):
+    numbers = list(map(str, range(30_000)))
+    body = tag.format(many=" ".join(numbers), joined="".join(numbers), same="a " * 30_000)
+
+    assert page(body.encode()).css_first("path, img, a, script") is not None
+
+
 def test_a_large_page_that_is_not_deep_is_read():
     body = b"<div><p>x<br></div>" * 30_000
 
