@@ -7,6 +7,7 @@ What is between two delimiters is given as it is, blanks included.
 import csv
 import io
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -128,7 +129,7 @@ def _line(text: str, number: int) -> str:
 
 
 def _distinct(columns: list[str], line: int) -> list[str]:
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
     if twice:
         where = f"the header at line {line}" if line else "columns="
         raise BodyUnreadable(

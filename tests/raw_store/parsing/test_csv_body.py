@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import assume, given
@@ -131,3 +132,13 @@ def test_any_bytes_are_csv_or_unreadable(body):
         return
 
     assert len({len(row) for row in rows}) <= 1
+
+
+def test_a_line_of_very_many_columns_takes_time_by_their_number():
+    columns = [f"c{number}" for number in range(100_000)]
+    began_at = time.thread_time()
+
+    (row,) = file_of("\n".join([",".join(columns)] * 2)).csv()
+
+    assert list(row) == columns
+    assert time.thread_time() - began_at < 10  # by the square, 40,000 took 14
