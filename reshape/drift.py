@@ -74,6 +74,8 @@ class FieldSeen:
     longest_gap: int = 0
     """The longest absence between two sightings, in payloads that have the parent."""
     is_map: bool = False
+    form: str = ""
+    """Of a body's own elements and columns: the type of the bodies that can have them."""
 
     @property
     def path(self) -> str:
@@ -137,6 +139,7 @@ class Observer:
         self._first_at: datetime | None = None
         self._last_at: datetime | None = None
         self._is_too_deep = False
+        self._form = ""
 
     def begin(self, first_at: datetime, last_at: datetime) -> None:
         """Begin with the next payload: when it was first and last received in this form."""
@@ -148,6 +151,7 @@ class Observer:
 
     def document(self, kind: str) -> None:
         """Say what the body is as a whole, where it is no JSON value: `csv`, `empty`, …"""
+        self._form = kind
         self._see(self._root, kind)
 
     def json(self, value: Any) -> None:
@@ -171,11 +175,14 @@ class Observer:
     def element(
         self, parent: "FieldSeen | None", name: str, kinds: tuple[str, ...]
     ) -> "FieldSeen | None":
-        """See an element, attribute or column below `parent` (None: the body); return its field."""
+        """See an element, attribute or column below `parent` (None: the body, of which `document`
+        has said what it is); return its field."""
         holder = parent or self._root
-        key = ("element", name)
+        form = "" if parent else self._form
+        key = ("element", form, name)
         node = holder.children.get(key) or self._made(holder, key, f"/{_label(name)}")
         if node is not None:
+            node.form = form
             for kind in kinds:
                 self._see(node, kind)
         return node
@@ -324,6 +331,8 @@ def _containers(node: FieldSeen) -> int:
     assert node.parent is not None
     if node.label == "[]":
         return _counted(node.parent, "array")
+    if node.form:
+        return _counted(node.parent, node.form)
     if "object" in node.parent.types:
         return _counted(node.parent, "object")
     return node.parent.payload_count

@@ -209,6 +209,19 @@ def test_columns_of_a_table():
     assert {field.path for field in report.fields} == {"$", "day", "rate", "source"}
 
 
+@pytest.mark.parametrize(
+    ("content_type", "data"), [("text/csv", b"day,rate\n1,2\n"), ("text/xml", b"<feed><e/></feed>")]
+)
+@pytest.mark.parametrize("error", [b"", b"<html><p>Sorry</p></html>", b"<feed"])
+def test_what_a_body_of_another_form_lacks_is_no_drift(content_type, data, error):
+    observer = Observer()
+    for minute, (body, kind) in enumerate([(data, content_type), (error, "text/html")]):
+        observer.begin(at(minute), at(minute))
+        observe(observer, make_payload(FEED, body, content_type=kind))
+
+    assert statuses(observer.report()) == {"$": ["changed type"]}
+
+
 def test_paths_of_elements():
     before = b"<feed xmlns='http://e/'><entry id='1'><title>T</title></entry></feed>"
     after = b"<feed xmlns='http://e/'><entry><title>T</title><link/></entry></feed>"
