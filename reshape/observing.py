@@ -139,7 +139,10 @@ def form_of(payload: Payload) -> str:
     body = payload.body if payload.body is not None else b""
     if payload.spooled_body is not None:
         body = next(iter(payload.spooled_body.chunks()), b"")
-    start = body[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    head = body[:4096]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head[2:].replace(b"\0", b"")  # the signs of markup and JSON, out of UTF-16 and -32
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     said = (payload.content_type or "").lower()
     if not start and not body[4096:].strip():
         return "empty"

@@ -252,6 +252,10 @@ def test_a_page_in_place_of_data_is_a_change_of_the_whole():
         (b"a,b", "text/csv", "csv"),
         (b"PK\x03\x04\x00\x00", None, "binary"),
         (b"hello", "text/plain", "text"),
+        ("<feed/>".encode("utf-16"), "text/xml", "xml"),
+        ("<html></html>".encode("utf-16"), "text/html", "html"),
+        ("[1]".encode("utf-32"), "text/plain", "json"),
+        ("x".encode("utf-16"), None, "text"),
         (b"\xef\xbb\xbf", "text/csv", "empty"),
     ],
 )
