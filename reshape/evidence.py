@@ -16,6 +16,7 @@ from raw_store.payload import Payload
 from .grouping import name_of
 from .models import QuarantineEntry
 from .registry import all_transforms
+from .sql_transform import is_sql
 
 SEARCHED = 32 * 1024 * 1024
 """Bytes of a body that are searched for the place of an error."""
@@ -127,11 +128,14 @@ class CodeLine:
 
 
 def code_line(entry: QuarantineEntry) -> CodeLine | None:
-    """The transform's line that the entry names; None where it names none, or it is gone."""
+    """The transform's line that the entry names; None where it names none, as of a statement in
+    SQL, or it is gone."""
     match = re.search(r"\(line (\d+) of ([^()\s]+)\)", entry.message)
     transform = next((each for each in all_transforms() if each.name == entry.transform), None)
-    file = inspect.getsourcefile(transform.function) if transform else None
-    if not match or not file or Path(file).name != match[2]:
+    if not match or not transform or is_sql(transform):
+        return None
+    file = inspect.getsourcefile(transform.function)
+    if not file or Path(file).name != match[2]:
         return None
     linecache.checkcache(file)
     text = linecache.getline(file, int(match[1])).strip()

@@ -15,6 +15,7 @@ from raw_store.followers import Removed
 from reshape import registry
 from reshape.evidence import excerpt, printable
 from reshape.models import QuarantineEntry
+from reshape.sql_discovery import read_transform
 from tests.making import make_payload
 from tests.reshape.test_row_quarantine import FEED, NAME, author, by_row, limited, put
 from tests.sample.models import Author
@@ -134,6 +135,27 @@ def test_every_entry_is_listed_on_its_own(unread):
 def test_a_mistake_is_told_with_what_there_is(home, words, message):
     with pytest.raises(CommandError, match=message):
         run(*words)
+
+
+def test_an_entry_of_a_transform_in_sql_is_shown(archive, monkeypatch, tmp_path):
+    path = tmp_path / "author.sql"
+    path.write_text(
+        f"-- feed: {FEED}\n"
+        "SELECT fetch_id, json -> 'code' AS code, (json ->> 'n')::INTEGER::VARCHAR AS name "
+        "FROM payloads"
+    )
+    in_sql = read_transform("sample", path)
+    monkeypatch.setitem(registry._transforms, in_sql.name, in_sql)
+    monkeypatch.delitem(registry._transforms, NAME)
+    payload = make_payload(FEED, {"code": "a", "n": "many"})
+    archive.append_all(FEED, [payload])
+    run("replay", "sample")
+
+    shown = run("quarantine", "show", str(payload.fetch_id))
+
+    assert "Could not convert string 'many' to INT32" in shown
+    assert '"n":"many"' in shown
+    assert lines("quarantine", "show", str(payload.fetch_id))[0]["code"] is None
 
 
 def test_rows_that_wait_are_listed_as_before(archive):
