@@ -14,6 +14,7 @@ import orjson
 from django.db import models
 
 from .columns import Column
+from .lists import through_of
 from .sql import duck_type
 
 Thaw = Callable[[str], Any]
@@ -110,6 +111,12 @@ def _frozen(field: "models.Field[Any, Any]", kind: str, name: str) -> tuple[str,
 
 def _value(column: Column, kind: str, name: str) -> tuple[str, str]:
     """SQL for the value and for whether it is certain."""
+    if isinstance(column.field, models.ManyToManyField):
+        through = through_of(column.field).__name__
+        raise TypeRefused(
+            f"it is a list of links, which no SELECT gives; let a file of its own, "
+            f"transforms/{through}.sql, give the rows of {through}"
+        )
     if kind == '"NULL"':
         return f"NULL::{duck_type(column.arrow)}", "false"
     field = _target(column.field)

@@ -6,11 +6,13 @@ from django.core.management import CommandError, call_command
 from raw_store.archive import Archive
 from reshape import registry, sql_discovery
 from reshape.checks import check_sql_transforms
+from reshape.columns import columns_of
 from reshape.errors import TransformInvalid
 from reshape.replay import known_transforms
 from reshape.sql_discovery import find_sql_transforms, read_transform
 from reshape.sql_transform import select_of
 from tests.making import make_payload
+from tests.port.models import Vessel
 
 GOOD = "-- feed: sample.pages\nSELECT\n  fetch_id,\n  url AS code,\n  'n' AS name\nFROM payloads"
 
@@ -122,6 +124,18 @@ def test_what_stays_with_its_payload_is_taken(write, sql):
     rows = list(transform.function(make_payload("sample.pages", {}, url="http://a.example/")))
 
     assert [row.values["code"] for row in rows] == ["http://a.example/"]
+
+
+@pytest.mark.parametrize("links", ["['c']", "json -> 'cargoes'", "NULL"])
+def test_a_list_of_links_is_told_where_its_rows_go(links, tmp_path):
+    path = tmp_path / "vessel.sql"
+    required = ", ".join(f"'a' AS {c.name}" for c in columns_of(Vessel).given if c.is_required)
+    path.write_text(
+        f"-- feed: port.pages\nSELECT fetch_id, {required}, {links} AS cargoes FROM payloads"
+    )
+
+    with pytest.raises(TransformInvalid, match=r"list of links.*transforms/VesselCargo\.sql"):
+        read_transform("port", path)
 
 
 def test_unknown_model_is_told_the_closest(write):
