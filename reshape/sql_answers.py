@@ -171,7 +171,11 @@ def _records(select: Select, batch: pa.Table, answer: pa.Table, counts: pa.Array
         if column.name in answer.column_names:
             columns.append(answer[column.name].cast(column.arrow))
         else:
-            columns.append(pa.repeat(pa.scalar(column.default, column.arrow), len(index)))
+            default = pa.scalar(column.default, column.arrow)
+            # Of a list, Arrow repeats none no times.
+            columns.append(
+                pa.repeat(default, len(index)) if len(index) else pa.array([], column.arrow)
+            )
     if columns_of(select.model).merges_fields:
         given = columns_of(select.model).given
         mask = "".join("1" if column.name in answer.column_names else "0" for column in given)

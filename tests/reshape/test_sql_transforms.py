@@ -162,6 +162,24 @@ def test_payload_without_rows_has_an_outcome(archive, write):
     assert (parsed.payload_count, parsed.record_count, parsed.quarantined_count) == (2, 0, 0)
 
 
+def test_payloads_without_rows_are_read_where_the_model_has_a_list_of_links(home, tmp_path):
+    path = tmp_path / "vessel.sql"
+    path.write_text(
+        "-- feed: port.pages\nSELECT fetch_id, "
+        "unnest(from_json(json, '[\"VARCHAR\"]')) AS code, 'n' AS name FROM payloads"
+    )
+    transform = read_transform("port", path)
+    some, none = [
+        make_payload("port.pages", body, sequence=n) for n, body in enumerate([["a"], []])
+    ]
+
+    parsed = [parse_payloads(transform, [payload]) for payload in (some, none)]
+
+    assert [(each.record_count, each.quarantined_count) for each in parsed] == [(1, 0), (0, 0)]
+    (record,) = read("port_vessel", transform)
+    assert (record["code"], record["cargoes"], record["length_m"]) == ("a", [], 7)
+
+
 def test_records_keep_the_arrays_order_and_know_their_payload(archive, write):
     transform = write(
         """
