@@ -199,6 +199,9 @@ def _transform_one(transform: Transform, payload: Payload, writer: RecordWriter)
         # Once is enough.
         writer.quarantine(payload, _reason(transform, error))
         return
+    except MemoryError as error:
+        _name(payload, transform, error)
+        raise
     if not is_gathered:
         _transform_alone(transform, payload, writer)
     if writer.is_full:
@@ -214,7 +217,8 @@ def _transform_alone(transform: Transform, payload: Payload, writer: RecordWrite
     rejected: list[Rejected] = []
     try:
         rows = run_guarded(_converted, transform, payload, rejected)
-    except OF_THE_PROCESS:
+    except OF_THE_PROCESS as error:
+        _name(payload, transform, error)
         raise
     except BaseException as error:
         # Whatever a transform trips over is a fact about this payload alone: `sys.exit()` too, and
@@ -225,6 +229,11 @@ def _transform_alone(transform: Transform, payload: Payload, writer: RecordWrite
             writer.quarantine(payload, whole_payload(rejected))
         else:
             writer.add(payload, rows, rejected)
+
+
+def _name(payload: Payload, transform: Transform, error: BaseException) -> None:
+    """Say in the traceback over which payload the process came to an end."""
+    error.add_note(f"{transform.name} was reading fetch {payload.fetch_id} of {payload.url}")
 
 
 def _reason(transform: Transform, error: BaseException) -> Reason:

@@ -1,6 +1,7 @@
 """Parse: record files, the process pool, and code that changes under way."""
 
 import importlib
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,20 @@ def test_whatever_a_transform_raises_concerns_its_payload_alone(error, message, 
     (said,) = [each["message"] for each in outcomes if each["error"]]
     assert said.endswith(message)
     assert (parsed.quarantined_count, authors(changed)) == (1, ["0", "2"])
+
+
+def test_what_takes_all_memory_ends_the_parse_and_its_payload_is_named(archive, pages):
+    def swells(payload):
+        [None] * 10**15
+        yield Author.row(code="a", name="n")
+
+    fill(archive, 1)
+
+    with pytest.raises(MemoryError) as caught:
+        parse_segments([replace(pages, function=swells, code_digest="s")], archive)
+
+    (note,) = caught.value.__notes__
+    assert re.fullmatch(r"sample\.\w+ was reading fetch \S+ of http://library\.example/0", note)
 
 
 def test_what_ends_the_process_ends_the_parse(archive, pages):
