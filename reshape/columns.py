@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -42,6 +42,9 @@ class _Required:
 
 
 _REQUIRED = _Required()
+
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""Rounds nothing, however many digits there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,8 @@ def _integer(low: int, high: int) -> Convert:
 
 
 def _decimal(digits: int, places: int) -> Convert:
+    zero = Decimal((0, (0,), -places))
+
     def convert(value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
             raise _is(value, "a decimal (give it as text or Decimal)")
@@ -258,13 +263,16 @@ def _decimal(digits: int, places: int) -> Convert:
             raise ValueError("it is text that is not a decimal number") from None
         if not number.is_finite():
             raise ValueError("it is not a finite number")
-        exponent = number.normalize().as_tuple().exponent
+        if not number:
+            return zero
+        exponent = number.normalize(_EXACT).as_tuple().exponent
         assert isinstance(exponent, int)
         if -exponent > places:
             raise ValueError(f"it has {-exponent} decimal places; the field holds {places}")
-        if number and number.adjusted() + 1 > digits - places:
+        if number.adjusted() + 1 > digits - places:
             raise ValueError(f"it has more than {digits - places} digits before the point")
-        return number
+        # As the column holds it: Arrow refuses zeros without end after the point.
+        return number.quantize(zero, context=_EXACT)
 
     return convert
 

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
+import pyarrow as pa
 import pytest
 from django.db import models
 from django.test.utils import isolate_apps
@@ -35,6 +36,14 @@ def column(field):
         (models.FloatField(), 1, 1.0),
         (models.DecimalField(max_digits=8, decimal_places=5), "0.80750", Decimal("0.8075")),
         (models.DecimalField(max_digits=8, decimal_places=5), 3, Decimal(3)),
+        (models.DecimalField(max_digits=8, decimal_places=5), f"1.5{'0' * 60}", Decimal("1.5")),
+        (models.DecimalField(max_digits=8, decimal_places=5), "0e-999", Decimal(0)),
+        (models.DecimalField(max_digits=8, decimal_places=5), "0e999", Decimal(0)),
+        (
+            models.DecimalField(max_digits=34, decimal_places=2),
+            f"{10**31}.50",
+            Decimal(f"{10**31}.5"),
+        ),
         (models.BooleanField(), True, True),
         (models.DateField(), "2026-01-31", date(2026, 1, 31)),
         (models.TimeField(), "10:30", time(10, 30)),
@@ -50,7 +59,10 @@ def column(field):
     ],
 )
 def test_value_is_taken(field, value, held):
-    assert column(field).convert(value) == held
+    found = column(field).convert(value)
+
+    assert found == held
+    assert pa.array([found], column(field).arrow).null_count == 0
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,7 @@ def test_value_is_taken(field, value, held):
         (models.DecimalField(max_digits=4, decimal_places=2), 1.5, "not a decimal"),
         (models.DecimalField(max_digits=4, decimal_places=2), "1.234", "3 decimal places"),
         (models.DecimalField(max_digits=4, decimal_places=2), "123", "before the point"),
+        (models.DecimalField(max_digits=34, decimal_places=2), f"{10**31}.125", "3 decimal places"),
         (models.DecimalField(max_digits=4, decimal_places=2), "NaN", "finite"),
         (models.DecimalField(max_digits=4, decimal_places=2), "much", "not a decimal number"),
         (models.BooleanField(), 1, "true or false"),
