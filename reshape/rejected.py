@@ -30,9 +30,16 @@ def known_key(row: Row) -> str:
     columns = columns_of(row.model)
     convert = {column.name: column.convert for column in columns.given}
     try:
-        return canonical_json([str(convert[name](row.values[name])) for name in columns.key])
+        return canonical_json([_text(convert[name](row.values[name])) for name in columns.key])
     except (KeyError, ValueError, TypeError, OverflowError):
         return ""
+
+
+def _text(value: Any) -> str:
+    """A value as text that DuckDB takes for it."""
+    if isinstance(value, bytes):
+        return "".join(f"\\x{byte:02x}" for byte in value)
+    return str(value)
 
 
 def line_of(transform: Transform, rows: Any) -> str:
@@ -103,9 +110,8 @@ def _leave_out_repaired(
     connection: "duckdb.DuckDBPyConnection", transform: Transform, model: type[Derived]
 ) -> None:
     columns = columns_of(model)
-    # As values of their columns: Python and DuckDB write a time, a decimal, a truth value each in
-    # a way of its own.
-    same = " AND ".join(
+    # As values, not as text: Python's text of a time or a truth value is not DuckDB's.
+    is_same = " AND ".join(
         f"l.{quoted_name(name)} = TRY_CAST(json_extract_string(nullif(r.key, ''), '$[{place}]') "
         f"AS {duck_type(columns.schema.field(name).type)})"
         for place, name in enumerate(columns.key)
@@ -117,7 +123,7 @@ def _leave_out_repaired(
             FROM rejected AS r
             JOIN sightings AS s ON s.fetch_id = r.fetch_id AND s.is_start
             JOIN records_{model._meta.db_table} AS l
-                ON {same} AND l._is_current AND l._transform = $transform
+                ON {is_same} AND l._is_current AND l._transform = $transform
             WHERE r.model = $model AND r.key <> ''
                 AND (l._fetched_at, l._sequence, l.fetch_id, l._ordinal)
                     > (s.fetched_at, s.sequence, r.fetch_id, r.ordinal)
