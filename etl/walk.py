@@ -99,7 +99,12 @@ def refresh(
         changed = {table for each in group for table in settle(each.linked.copies)}
         linked = {model: path for each in group for model, path in each.linked.copies.items()}
         if not damage(group):
-            derived = [model for each in group for model in derived_models(each.linked.source)]
+            derived = [
+                model
+                for each in group
+                if not each.limit_exceeded
+                for model in derived_models(each.linked.source)
+            ]
             changed |= renew_histories(derived, archive, at_once=asked or not trust_copies)
         try:
             built = _build(linked, changed if trust_copies else None)
@@ -128,7 +133,12 @@ def refresh(
 
 def _part(derivation: Derivation) -> Part:
     linked = derivation.linked
-    return Part(source=linked.source, copies=linked.copies, fingerprints=derivation.fingerprints)
+    return Part(
+        source=linked.source,
+        copies=linked.copies,
+        fingerprints=None if derivation.limit_exceeded else derivation.fingerprints,
+        limit_exceeded=derivation.limit_exceeded,
+    )
 
 
 def _refreshed(

@@ -9,7 +9,7 @@ the transforms alone, and on the rows of other sources where rows link to them.
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from types import MappingProxyType
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.db import connection as database
 from django.db import models
 
 from raw_store import feeds
@@ -24,7 +25,7 @@ from raw_store.archive import Archive
 from raw_store.errors import SegmentCorrupt
 
 from .columns import columns_of
-from .copies import present_copy
+from .copies import present_copy, restore_copies
 from .holding import Targets, find_targets, hold
 from .holding_touched import find_rows_before, hold_touched
 from .increment import (
@@ -39,7 +40,7 @@ from .increment import (
     touch,
 )
 from .inputs import differ_in_facts_alone, have_equal_targets
-from .layers import count_rows, write_changes, write_copy
+from .layers import count_rows, rows_in, write_changes, write_copy
 from .limits import Measure, measure
 from .link_state import known_state, new_segments, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
@@ -48,7 +49,8 @@ from .neighbours import targets_elsewhere
 from .readings import Reading, find_outcomes, present_reading, read_outcomes
 from .registry import Transform, transforms_of
 from .rejected import collect_rejected
-from .sql import duck, empty_table, quoted_name
+from .sql import duck, empty_table, quoted, quoted_name
+from .tables import Scope, read_table
 from .versions import find_current, find_versions
 
 logger = logging.getLogger(__name__)
@@ -253,6 +255,36 @@ def as_loaded(source: str) -> Linked | None:
     linked.quarantined_count = entries.count()
     linked.rejected_count = entries.filter(ordinal__gte=0).count()
     return linked
+
+
+def keep_loaded(linked: Linked, targets: Targets) -> Linked:
+    """The rows of a source as they were last loaded, but for those that would lack a target.
+
+    The quarantine is that of `linked`, copied.
+    """
+    source = linked.source
+    derived = derived_models(source)
+    kept = replace(linked, copies={}, row_counts={})
+    restore_copies(derived)
+    with duck() as connection:
+        for model in derived:
+            table, columns = _table(model), columns_of(model)
+            connection.execute(empty_table(f"linked_{table}", columns.schema))
+            if path := present_copy(model):
+                rows = rows_in(path, columns)
+                connection.execute(f"INSERT INTO linked_{table} BY NAME {rows}")
+        find_targets(connection, targets_elsewhere(source), targets)
+        hold(connection, derived, source)
+        for batch in read_table(database, HeldRow, Scope(column="source", value=source)):
+            connection.register("batch", batch)
+            connection.execute("INSERT INTO held BY NAME FROM batch")
+            connection.unregister("batch")
+        quarantine = quoted(str(linked.copies[QuarantineEntry]))
+        connection.execute(f"CREATE TABLE quarantine AS FROM read_parquet({quarantine})")
+        _write_reports(connection, kept)
+        for model in derived:
+            _write(connection, model, f"linked_{_table(model)}", kept)
+    return kept
 
 
 def _collect(

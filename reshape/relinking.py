@@ -2,9 +2,14 @@
 
 What they held may have its target now, and what they had may have lost it. All of them are
 loaded in one transaction with the source that changed, so no link ever leads nowhere.
+
+One of which more is in quarantine than its feeds allow is not loaded so either: its rows stay as
+they were, but for those whose target is gone.
 """
 
+import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from django.db import models
@@ -15,10 +20,14 @@ from .columns import columns_of
 from .copies import present_copy
 from .difference import is_shared
 from .layers import rows_to_compare
+from .limits import advice, exceeded
+from .link import keep_loaded
 from .neighbours import dependents, targets_elsewhere
 from .registry import transforms_of
-from .replay import Derivation, derive
+from .replay import Derivation, derive, discard
 from .sql import duck, quoted_name
+
+logger = logging.getLogger(__name__)
 
 
 def relink(derivation: Derivation, archive: Archive, *, always: bool = False) -> list[Derivation]:
@@ -33,9 +42,23 @@ def relink(derivation: Derivation, archive: Archive, *, always: bool = False) ->
         if not below or not transforms_of(source):
             continue
         if always or any(_keys_differ(model, targets[model]) for model in below):
-            found.append(derive(source, archive, targets=targets))
-            targets |= _rows_of(found[-1])
+            derived = derive(source, archive, targets=targets)
+            if exceeded(derived.linked.measures):
+                derived = _withheld(derived, targets)
+            found.append(derived)
+            targets |= _rows_of(derived)
     return found
+
+
+def _withheld(derivation: Derivation, targets: dict[type[models.Model], Path]) -> Derivation:
+    """The rows of a source as they were loaded, where they have their targets, and what is in
+    quarantine now."""
+    linked = derivation.linked
+    kept = keep_loaded(linked, targets)
+    discard(derivation)
+    why = advice(linked.source, linked.measures)
+    logger.error("%s", why)
+    return replace(derivation, linked=kept, limit_exceeded=why)
 
 
 def damage(derivations: Iterable[Derivation]) -> list[str]:

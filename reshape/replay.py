@@ -45,6 +45,8 @@ class Derivation:
     fingerprints: dict[str, str]
     inputs: str = ""
     """What the rows were linked from (`reshape.inputs`), for those that are about to be loaded."""
+    limit_exceeded: str = ""
+    """Why its rows are those that were loaded before; empty where they are not."""
     is_as_loaded: bool = False
     """Whether nothing is new since the last load, so that nothing was linked."""
 

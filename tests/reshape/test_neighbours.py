@@ -1,14 +1,19 @@
 """Links between sources: held, released and taken out as the other source's rows come and go."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 
+from etl.reconciling import reconcile
 from etl.walk import refresh
+from raw_store import feeds
 from raw_store.archive import Archive
-from reshape.models import HeldRow, SourceState, derived_models
+from raw_store.feeds import parse_quarantine_limit
+from reshape.errors import LimitExceeded
+from reshape.models import HeldRow, QuarantineEntry, SourceState, derived_models
 from reshape.neighbours import dependents, find_cycle, graph_of, in_order
 from reshape.replay import derive
 from tests.ferry.models import Line, Stop
@@ -105,6 +110,40 @@ def test_rows_leave_with_their_targets_in_another_source(archive, put):
     }
     assert waiting() == [("ferry.Line", "v"), ("ferry.Stop", "north"), ("tours.Tour", "north")]
     connection.check_constraints()
+
+
+def test_a_source_beyond_its_limit_keeps_its_rows_but_for_those_whose_target_is_gone(
+    archive, put, monkeypatch
+):
+    none = replace(feeds.get("ferry.timetable"), quarantine_limit=parse_quarantine_limit(0))
+    monkeypatch.setitem(feeds._feeds, "ferry.timetable", none)
+    put("port.registry", fleet("v", "w"))
+    put("ferry.timetable", TIMETABLE)
+    put("ferry.timetable", {"lines": [{"code": "west", "vessel_id": "x"}]}, url="http://b.example/")
+    for source in ("port", "ferry"):
+        refresh(source, archive=archive)
+    put("ferry.timetable", {"lines": []}, 1)
+    put("ferry.timetable", {"lines": [{"code": 5}]}, 1, url="http://b.example/")
+    with pytest.raises(LimitExceeded):
+        refresh("ferry", archive=archive)
+
+    put("port.registry", fleet("v", "w", "x"), 2)
+    refresh("port", archive=archive)
+    assert (keys()["Line"], waiting()) == (["north", "south"], [("ferry.Line", "x")])
+    put("port.registry", fleet("w", "x"), 3)
+    refresh("port", archive=archive)
+
+    assert keys()["Line"] == ["south"]
+    assert waiting() == [("ferry.Line", "v"), ("ferry.Line", "x"), ("ferry.Stop", "north")]
+    assert "whose limit is 0" in SourceState.objects.get(source="ferry").limit_exceeded
+    assert QuarantineEntry.objects.get().source == "ferry"
+    connection.check_constraints()
+
+    put("ferry.timetable", {"lines": [{"code": "west", "vessel_id": "x"}]}, 4)
+    put("ferry.timetable", {"lines": []}, 4, url="http://b.example/")
+    refresh("ferry", archive=archive)
+    assert (keys()["Line"], waiting()) == (["west"], [])
+    assert not reconcile("ferry").problem_count
 
 
 def test_other_sources_are_left_alone_while_the_keys_stay(archive, put):
