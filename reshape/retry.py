@@ -17,6 +17,7 @@ from raw_store.archive import Archive
 from raw_store.locks import exclusive
 
 from .link_state import forget_state
+from .models import SourceState
 from .parse import Parsed, label_of, parse_payloads
 from .records import OUTCOMES, parsed_segments, record_files
 from .registry import Transform
@@ -42,8 +43,10 @@ def retry(
     total = Parsed()
     with exclusive(compaction.LOCK), exclusive("load"):
         wanted = sorted(_parsed_among(fetch_ids, label))
-        # Before anything is written: a link upon it would not look at what is read now.
+        # Before anything is written: a link upon it would not look at what is read now, and a
+        # replay that finds nothing new would not link at all.
         forget_state(transform.source)
+        SourceState.objects.filter(source=transform.source).update(inputs="")
         for start in range(0, len(wanted), _AT_ONCE):
             found = archive.read_many([UUID(each) for each in wanted[start : start + _AT_ONCE]])
             payloads = [found[each] for each in sorted(found) if found[each].has_body]

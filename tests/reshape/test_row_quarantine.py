@@ -389,6 +389,21 @@ def test_a_retry_cut_short_leaves_each_payload_read_or_not(archive, monkeypatch)
     assert Author.objects.get().code == "z"
 
 
+def test_what_a_retry_read_counts_in_the_next_replay_though_nothing_is_new(archive, monkeypatch):
+    known = registry._transforms[NAME]
+    outside = replace(known, function=_outside, code_digest="outside")
+    monkeypatch.setitem(registry._transforms, NAME, outside)
+    archive.append_all(FEED, [make_payload(FEED, b"{}")])
+    refresh("sample", archive=archive)
+    monkeypatch.setitem(READABLE, "now", True)
+
+    retry(outside, [str(make_payload(FEED).fetch_id)], archive)
+    refresh("sample", archive=archive)
+
+    assert QuarantineEntry.objects.count() == 0
+    assert Author.objects.get().code == "z"
+
+
 def test_a_retry_leaves_what_this_code_has_not_parsed_to_the_replay(archive):
     put(archive, author("a", 7))
 
