@@ -37,7 +37,7 @@ class Refused(Exception):
 def as_array(column: Column, values: Sequence[Any]) -> pa.Array:
     """The values as an array of the column's type. Raises `Refused`.
 
-    JSON values come as the text that `canonical_json` gives.
+    JSON values come as the text that `json_text` gives.
     """
     types = set(map(type, values))
     if _NULL in types and not column.nullable:

@@ -18,7 +18,7 @@ from django.db import models
 from raw_store.payload import Payload
 
 from .arrays import Refused, as_array
-from .columns import canonical_json, columns_of
+from .columns import columns_of, json_text
 from .errors import Overlong
 from .models import Derived, Row, derived_models
 from .purity import guarded
@@ -158,7 +158,7 @@ def _gather_in_turn(
         for name in json:
             # Text now: the transform may go on to change a list or a dict that it gave.
             if values.get(name) is not None:
-                values = {**values, name: canonical_json(values[name])}
+                values = {**values, name: json_text(values[name])}
         if defaults:
             values = defaults | values
         if len(values) != width:

@@ -5,6 +5,7 @@ so that a surprise in the payload becomes a quarantine entry and not a wrong num
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -42,6 +43,9 @@ class _Required:
 
 
 _REQUIRED = _Required()
+
+# Not where the backslash is escaped itself.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 """Rounds nothing, however many digits there are."""
@@ -334,11 +338,15 @@ def _uuid(value: Any) -> str:
     return str(value)
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """The text of a value for a JSON column. Raises `ValueError` saying what was expected."""
     try:
-        return canonical_json(value)
+        text = canonical_json(value)
     except (TypeError, orjson.JSONEncodeError) as error:
         raise ValueError(f"it is not JSON: {error}") from None
+    if _NUL.search(text):
+        raise ValueError("it holds a NUL character, which databases refuse")
+    return text
 
 
 def canonical_json(value: Any) -> str:
@@ -360,7 +368,7 @@ _BY_FIELD: tuple[tuple[_Kinds, pa.DataType, Convert], ...] = (
     (models.DateField, pa.date32(), _date),
     (models.TimeField, pa.time64("us"), _time),
     (models.UUIDField, pa.string(), _uuid),
-    (models.JSONField, pa.string(), _json),
+    (models.JSONField, pa.string(), json_text),
     (models.BinaryField, pa.binary(), _binary),
 )
 # A subclass comes before its parent: the other integer fields are IntegerFields.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from raw_store.payload import Payload
 from raw_store.rows import SCHEMA, to_payloads
 
-from .columns import canonical_json, columns_of
+from .columns import columns_of, json_text
 from .errors import RowInvalid
 from .records import Reason, record_schema
 from .sql_columns import Conversion
@@ -123,19 +123,20 @@ def _canonical(
     made: list[str | None] = []
     for row, text in enumerate(answer[name].to_pylist()):
         try:
-            made.append(None if text is None else canonical_json(orjson.loads(text)))
-        except (ValueError, TypeError) as error:
-            # Of what nests too deep, orjson says the latter.
-            invalid = _not_a_value(select, each, text, f"it is not JSON: {error}")
+            made.append(None if text is None else json_text(orjson.loads(text)))
+        except ValueError as error:
+            is_json = not isinstance(error, orjson.JSONDecodeError)
+            why = str(error) if is_json else f"it is not JSON: {error}"
+            invalid = _not_a_value(select, each, text, why)
             problems.setdefault(answer["_index"][row].as_py(), _invalid(transform, invalid))
             made.append(None)
     at = answer.column_names.index(name)
     return answer.set_column(at, name, pa.array(made, pa.string()))
 
 
-def _not_a_value(select: Select, each: Conversion, text: str | None, why: str) -> RowInvalid:
+def _not_a_value(select: Select, each: Conversion, value: Any, why: str) -> RowInvalid:
     model, name = select.model.__name__, each.column.name
-    shown = repr(text) if len(repr(text)) <= 100 else f"{repr(text)[:97]}…"
+    shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:97]}…"
     return RowInvalid(f"{model}.{name}={shown}: {why}.", model=model, field=name, value=shown)
 
 

@@ -55,6 +55,7 @@ def column(field):
         (models.DateTimeField(), "2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
         (models.UUIDField(), UUID(int=7), str(UUID(int=7))),
         (models.JSONField(), {"b": [1], "a": None}, '{"a":null,"b":[1]}'),
+        (models.JSONField(), "\\u0000", '"\\\\u0000"'),
         (models.BinaryField(), b"\x00", b"\x00"),
     ],
 )
@@ -71,6 +72,8 @@ def test_value_is_taken(field, value, held):
         (models.TextField(), 5, "not text"),
         (models.TextField(), "a\x00b", "NUL"),
         (models.TextField(), "\ud800", "surrogate"),
+        (models.JSONField(), ["a\x00"], "NUL"),
+        (models.JSONField(), {"\\\x00": 1}, "NUL"),
         (models.CharField(max_length=2), "abc", "holds 2"),
         (models.IntegerField(), 2**31, "not between"),
         (models.PositiveIntegerField(), -1, "not between 0"),

@@ -44,6 +44,17 @@ def put(archive, body, minute=0, **more):
     archive.append_all("sample.pages", [make_payload("sample.pages", body, minute=minute, **more)])
 
 
+def test_json_that_a_database_refuses_goes_to_quarantine_and_other_payloads_load(archive):
+    put(archive, {"authors": LIBRARY["authors"]})
+    tagged = {"code": "x", "title": "X", "author_id": "a", "tags": ["\x00"]}
+    put(archive, {"books": [tagged]}, url="http://library.example/2")
+
+    refresh("sample", archive=archive)
+
+    assert (Author.objects.count(), Book.objects.count()) == (2, 0)
+    assert "NUL" in QuarantineEntry.objects.get().message
+
+
 def test_rows_arrive_as_django_reads_them(archive):
     put(archive, LIBRARY)
 
