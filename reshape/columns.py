@@ -47,6 +47,9 @@ _REQUIRED = _Required()
 # Not where the backslash is escaped itself.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
+# A number that can be written in two ways, or text that looks like one.
+_TWO_WAYS = re.compile(rb"\de\+?1[6-9]|-0\.0")
+
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 """Rounds nothing, however many digits there are."""
 
@@ -351,7 +354,23 @@ def json_text(value: Any) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON text with sorted keys, so that equal values are equal text."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    if _TWO_WAYS.search(text):
+        text = orjson.dumps(_one_way(orjson.loads(text)), option=orjson.OPT_SORT_KEYS)
+    return text.decode()
+
+
+def _one_way(value: Any) -> Any:
+    """The value with its numbers as PostgreSQL gives them back: no negative zero, and what is
+    whole without an exponent."""
+    if isinstance(value, dict):
+        return {key: _one_way(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_one_way(each) for each in value]
+    if isinstance(value, float):
+        is_whole_number = abs(value) >= 1e16 and -(2.0**63) <= value < 2.0**64
+        return int(value) if is_whole_number else value + 0.0
+    return value
 
 
 def _binary(value: Any) -> bytes:

@@ -55,6 +55,8 @@ def column(field):
         (models.DateTimeField(), "2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
         (models.UUIDField(), UUID(int=7), str(UUID(int=7))),
         (models.JSONField(), {"b": [1], "a": None}, '{"a":null,"b":[1]}'),
+        (models.JSONField(), [-0.0, -0.5], "[0.0,-0.5]"),
+        (models.JSONField(), [1e16, -1e16, 1e15], f"[1{'0' * 16},-1{'0' * 16},1{'0' * 15}.0]"),
         (models.JSONField(), "\\u0000", '"\\\\u0000"'),
         (models.BinaryField(), b"\x00", b"\x00"),
     ],

@@ -55,6 +55,16 @@ def test_json_that_a_database_refuses_goes_to_quarantine_and_other_payloads_load
     assert "NUL" in QuarantineEntry.objects.get().message
 
 
+def test_numbers_in_json_are_compared_as_the_database_gives_them_back(archive):
+    tags = [1e15, 1e16, -1e18, 1e20, 1e300, 5e-324, -0.0, 0.1, 2**63, -(2**63), "1e16"]
+    put(archive, {**LIBRARY, "books": [{**LIBRARY["books"][0], "tags": tags}]})
+    refresh("sample", archive=archive)
+
+    again = refresh("sample", archive=archive, trust_copies=False)
+
+    assert again.loaded.changed_count == 0
+
+
 def test_rows_arrive_as_django_reads_them(archive):
     put(archive, LIBRARY)
 
