@@ -28,7 +28,7 @@ def fingerprint(transform: "Transform") -> str:
     Columns are those of all derived models of the transform's source.
     """
     from .columns import columns_of
-    from .lists import limit_of, reaches_out
+    from .lists import kind_of, limit_of, reaches_out
     from .models import derived_models
 
     digest = hashlib.sha256(f"{RECORD_FORMAT} {transform.name} {transform.feed}".encode())
@@ -41,6 +41,8 @@ def fingerprint(transform: "Transform") -> str:
         digest.update(f"\n{model._meta.db_table} {columns.key} {columns.schema}".encode())
         for column in columns.given:
             digest.update(f"\n{column.name} {column.default!r} {column.field.max_length}".encode())
+            if kind := kind_of(column):
+                digest.update(f" {kind}".encode())
             if reaches_out(column):
                 digest.update(f" {column.arrow} {limit_of(column)}".encode())
         if columns.merges_fields:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from django.db import models
 
-from .columns import Column, Convert, column_for, key_fields
+from .columns import Column, Convert, column_for, key_fields, least_of
 
 
 def list_fields(model: type[models.Model]) -> "list[models.ManyToManyField[Any, Any]]":
@@ -55,12 +55,28 @@ def reaches_out(column: Column) -> bool:
 
 def limit_of(column: Column) -> int | None:
     """How many characters a column's values, or the items of its lists, may have."""
+    return _holder(column).max_length
+
+
+def kind_of(column: Column) -> str:
+    """What a column's values are held to that its Arrow type does not say; empty if nothing."""
+    field = _holder(column)
+    if isinstance(field, models.JSONField):
+        return "JSON"
+    if isinstance(field, models.UUIDField):
+        return "UUID"
+    is_positive = isinstance(field, models.IntegerField) and least_of(field) == 0
+    return "from 0" if is_positive else ""
+
+
+def _holder(column: Column) -> "models.Field[Any, Any]":
+    """The field that says what a column's values, or the items of its lists, may be."""
     field = column.field
     if isinstance(field, models.ManyToManyField):
         field = list_columns(field)[1].field
     while isinstance(field, models.ForeignKey):
         field = field.target_field
-    return field.max_length
+    return field
 
 
 def _is_list(field: "models.ManyToManyField[Any, Any]") -> bool:
