@@ -146,7 +146,10 @@ def new_segments(
     for feed in sorted({transform.feed for transform in transforms_of(source)}):
         segments = archive.segments(feed)
         found[feed] = [each for each in segments if each.name not in known.get(feed, ())]
-        gone = known.get(feed, set()) - {segment.name for segment in segments}
+        # A link that was cut short may have noted the place of fetches and not the segment.
+        rows = connection.execute(f"SELECT DISTINCT segment FROM {captures_of(feed)}").fetchall()
+        places = {name for (name,) in rows} | known.get(feed, set())
+        gone = places - {segment.name for segment in segments}
         if gone and not _were_compacted(connection, archive, feed, gone, found[feed]):
             return None
     return found

@@ -1,5 +1,6 @@
 """Incremental links: what was touched is linked again, and the rows are those of a full one."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.db import connection
 from django.db.models import Model
 
 from etl.walk import refresh
+from raw_store import compaction
 from raw_store.archive import Archive
 from raw_store.models import Segment
 from reshape import link
@@ -228,3 +230,32 @@ def test_what_something_else_wrote_is_mended_in_full_alone(archive):
     assert Author.objects.get().name == "else"
     refresh("sample", archive=archive, trust_copies=False)
     assert Author.objects.get().name == "n"
+
+
+def test_a_link_cut_short_after_a_compaction_leaves_a_state_that_another_does_not_mislead(
+    archive, ways, monkeypatch
+):
+    for minute in range(2):
+        put(archive, minute, minute, authors=[author(f"a{minute}")])
+        refresh("sample", archive=archive)
+    archive.compact(grace=timedelta(0))
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(link, "compare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            refresh("sample", archive=Archive())
+    compaction.replace(archive.url, archive.segments("sample.pages"))
+    compaction.sweep_replaced(archive.url, timedelta(0))
+    put(archive, 3, 1, authors=[author("a1", 5)])
+    refresh("sample", archive=Archive())
+    put(archive, 4, 4, authors=[author("a1", "other")])
+    refresh("sample", archive=Archive())
+    put(archive, 5, 4, status=404)
+    refresh("sample", archive=Archive())
+
+    assert ways == ["touched"] * 4
+    assert set(Author.objects.values_list("code", flat=True)) == {"a0", "a1"}
+    assert_as_linked_in_full(archive)
