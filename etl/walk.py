@@ -92,7 +92,8 @@ def refresh(
             for_load=True,
             anew=anew or not trust_copies,
         )
-        if exceeded(derivation.linked.measures) and not despite_quarantine:
+        is_exceeded = bool(exceeded(derivation.linked.measures))
+        if is_exceeded and not despite_quarantine:
             withhold(derivation)
         relinked = relink(derivation, archive, always=not trust_copies)
         group = [derivation, *relinked]
@@ -115,7 +116,8 @@ def refresh(
             source,
             {**derivation.linked.copies, **(built.exports if built else {})},
             fingerprints=derivation.fingerprints,
-            inputs=derivation.inputs,
+            # The next replay minds the limit again, though nothing may be new to it.
+            inputs="" if is_exceeded else derivation.inputs,
             trust_copies=trust_copies,
             may_delete=not damage(group),
             prepare=lambda: _prepare(built, source),

@@ -303,6 +303,17 @@ def test_beyond_the_limit_the_rows_stay_and_the_quarantine_says_why(archive, mon
     assert SourceState.objects.get().limit_exceeded == ""
 
 
+def test_the_replay_after_one_despite_the_limit_minds_it_though_nothing_is_new(
+    archive, monkeypatch
+):
+    limited(monkeypatch, 0)
+    put(archive, author("a", 7))
+    refresh("sample", archive=archive, despite_quarantine=True)
+
+    with pytest.raises(LimitExceeded):
+        refresh("sample", archive=archive)
+
+
 def test_what_is_read_later_lifts_the_stop(archive, monkeypatch):
     limited(monkeypatch, 0)
     put(archive, author("b", 7))
