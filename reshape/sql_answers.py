@@ -122,12 +122,15 @@ def _canonical(
     name = each.column.name
     made: list[str | None] = []
     for row, text in enumerate(answer[name].to_pylist()):
+        value: Any = text
         try:
-            made.append(None if text is None else json_text(orjson.loads(text)))
+            if text is not None:
+                value = orjson.loads(text)
+            made.append(None if text is None else json_text(value))
         except ValueError as error:
             is_json = not isinstance(error, orjson.JSONDecodeError)
             why = str(error) if is_json else f"it is not JSON: {error}"
-            invalid = _not_a_value(select, each, text, why)
+            invalid = _not_a_value(select, each, value, why)
             problems.setdefault(answer["_index"][row].as_py(), _invalid(transform, invalid))
             made.append(None)
     at = answer.column_names.index(name)
