@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -49,9 +49,6 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 # A number that can be written in two ways, or text that looks like one.
 _TWO_WAYS = re.compile(rb"\de\+?1[6-9]|-0\.0")
-
-_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
-"""Rounds nothing, however many digits there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +256,8 @@ def _integer(low: int, high: int) -> Convert:
 
 
 def _decimal(digits: int, places: int) -> Convert:
-    zero = Decimal((0, (0,), -places))
+    step = Decimal(1).scaleb(-places)
+    exact = Context(prec=digits, traps=[InvalidOperation, Inexact])
 
     def convert(value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
@@ -270,18 +268,25 @@ def _decimal(digits: int, places: int) -> Convert:
             raise ValueError("it is text that is not a decimal number") from None
         if not number.is_finite():
             raise ValueError("it is not a finite number")
-        if not number:
-            return zero
-        exponent = number.normalize(_EXACT).as_tuple().exponent
-        assert isinstance(exponent, int)
-        if -exponent > places:
-            raise ValueError(f"it has {-exponent} decimal places; the field holds {places}")
-        if number.adjusted() + 1 > digits - places:
-            raise ValueError(f"it has more than {digits - places} digits before the point")
-        # As the column holds it: Arrow refuses zeros without end after the point.
-        return number.quantize(zero, context=_EXACT)
+        try:
+            return number.quantize(step, context=exact)
+        except Inexact:
+            needed = _places_of(number)
+            raise ValueError(f"it has {needed} decimal places; the field holds {places}") from None
+        except InvalidOperation:
+            raise ValueError(
+                f"it has more than {digits - places} digits before the point"
+            ) from None
 
     return convert
+
+
+def _places_of(number: Decimal) -> int:
+    """How many digits after the point a number other than zero has, up to the last that counts."""
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    zeros = next(at for at, digit in enumerate(reversed(digits)) if digit)
+    return -exponent - zeros
 
 
 def _float(value: Any) -> float:
