@@ -117,17 +117,17 @@ class Columns:
         return row
 
     def _wrong(self, column: Column, value: Any, why: object) -> RowInvalid:
-        return self._invalid(f"{column.name}={_shown(value)}: {why}", column.name, value)
+        return self._invalid(f"{column.name}={shown(value)}: {why}", column.name, value)
 
     def _missing(self, column: Column, values: Mapping[str, Any]) -> RowInvalid:
-        given = ", ".join(f"{name}={_shown(value)}" for name, value in list(values.items())[:4])
+        given = ", ".join(f"{name}={shown(value)}" for name, value in list(values.items())[:4])
         return self._invalid(f"{column.name} is missing from the row ({given})", column.name, None)
 
     def _unknown(self, values: Mapping[str, Any]) -> RowInvalid:
         name = next(name for name in values if name not in self.names)
         near = ", ".join(closest_first(name, self.names)[:3])
         return self._invalid(
-            f"{name}={_shown(values[name])}: there is no such column; the closest are {near}",
+            f"{name}={shown(values[name])}: there is no such column; the closest are {near}",
             name,
             values[name],
         )
@@ -138,7 +138,7 @@ class Columns:
             f"{label}.{problem}.",
             model=label,
             field=field,
-            value="" if value is None else _shown(value),
+            value="" if value is None else shown(value),
         )
 
 
@@ -217,9 +217,10 @@ def least_of(field: "models.Field[Any, Any]") -> int:
     return -(1 << bits - 1)
 
 
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 100 else f"{shown[:97]}…"
+def shown(value: Any) -> str:
+    """A value for a message: as Python writes it, not endless."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"
 
 
 def _is(value: Any, kind: str) -> ValueError:

@@ -230,10 +230,11 @@ def live_rows(
 ) -> pa.RecordBatchReader:
     """The rows of a table that belong to `source`, as the serving database has them.
 
-    `is_committed` says that the transaction at hand, if there is one, has not changed them.
+    `is_committed` says that the transaction at hand, if there is one, has not changed them. A row
+    with a value that its column cannot hold is unlike any that should be (`reshape.mistyped`).
     """
     scope = Scope(column="source", value=source) if is_shared(model) else None
-    return read_table(database, model, scope, is_committed=is_committed)
+    return read_table(database, model, scope, is_committed=is_committed, is_compared=True)
 
 
 def is_shared(model: type[models.Model]) -> bool:

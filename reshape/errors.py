@@ -31,6 +31,10 @@ class LoadFailed(ReshapeError):
     """The database refused the linked rows; nothing of the replay was kept."""
 
 
+class TableMistyped(ReshapeError):
+    """A table holds a value that its column cannot hold: another program wrote it."""
+
+
 class HistoryUnknown(ReshapeError):
     """What was asked for can have no history: no such model, or no such key."""
 

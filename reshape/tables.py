@@ -24,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from . import staging
 from .ahead import ahead
 from .columns import canonical_json, columns_of
+from .mistyped import MISTYPED, read_each
 from .postgresql_copy import copied_out, copy_in
 from .reading_apart import ReadAgain, Unreadable, can_read_apart, read_apart
 
@@ -47,11 +48,13 @@ def read_table(
     scope: Scope | None = None,
     *,
     is_committed: bool = False,
+    is_compared: bool = False,
 ) -> pa.RecordBatchReader:
     """The rows of a model's table as Arrow, in batches, in no particular order.
 
     `is_committed` says that the transaction at hand, if there is one, has not changed them. Only
-    then, reading a batch may raise `ReadAgain`.
+    then, reading a batch may raise `ReadAgain`. A value that its column cannot hold raises
+    `TableMistyped`; where the rows are to be compared, its row differs (`reshape.mistyped`).
     """
     schema = columns_of(model).schema
     kinds = _kinds(model)
@@ -67,12 +70,16 @@ def read_table(
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
     table = quote(model._meta.db_table)
     query = f"SELECT {', '.join(selected)} FROM {table}{where}"
+    reads = [read.get(kind, _array) for kind in kinds]
 
     def converted(columns: Sequence[Values]) -> pa.RecordBatch:
-        arrays = [
-            read.get(kind, _array)(values, field.type)
-            for kind, field, values in zip(kinds, schema, columns, strict=True)
-        ]
+        try:
+            arrays = [
+                read(values, field.type)
+                for read, field, values in zip(reads, schema, columns, strict=True)
+            ]
+        except MISTYPED:
+            arrays = read_each(model, columns, reads, is_compared=is_compared)
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -276,7 +283,10 @@ Write = Callable[[pa.Array], list[Any]]
 
 def _array(values: Values, arrow: pa.DataType) -> pa.Array:
     if not isinstance(values, pa.Array):
-        return pa.array(values, arrow)
+        # Arrow would cut off what follows the point.
+        return (
+            pa.array(values).cast(arrow) if pa.types.is_integer(arrow) else pa.array(values, arrow)
+        )
     # A column of nulls alone is of any type.
     is_empty = values.null_count == len(values)
     return pa.nulls(len(values), arrow) if is_empty else values.cast(arrow)

@@ -80,6 +80,18 @@ def test_repair_loads_the_difference(archive, capsys):
     assert "repaired; nothing differs any more" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's columns hold their type")
+def test_value_that_its_column_cannot_hold_is_named_and_mended(archive, capsys, caplog):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sample_author SET name = x'ff' WHERE code = 'b'")
+
+    assert reconcile("sample", "--repair") == 0
+
+    assert "sample_author: 1 different" in capsys.readouterr().out
+    assert "Author.name=b'\\xff' where code='b': it is bytes, not text." in caplog.text
+    assert Author.objects.get(code="b").name == "B"
+
+
 def test_rollup_that_is_not_its_copy_is_named(archive, capsys):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sample_author_totals SET book_count = 99")

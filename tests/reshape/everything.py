@@ -52,10 +52,12 @@ def as_arrow(*rows):
     return pa.Table.from_pylist(filled, schema=schema).to_reader()
 
 
-def read(scope=None):
+def read(scope=None, *, is_compared=False):
     is_committed = not connection.in_atomic_block
     try:
-        table = read_table(connection, Everything, scope, is_committed=is_committed).read_all()
+        table = read_table(
+            connection, Everything, scope, is_committed=is_committed, is_compared=is_compared
+        ).read_all()
     except ReadAgain as again:
         table = again.rows.read_all()
     rows = table.to_pylist()

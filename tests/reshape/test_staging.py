@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from django.db import OperationalError, connection, transaction
 
 from reshape import reading_apart, staging
 from reshape.difference import Comparison, live_rows
+from reshape.errors import TableMistyped
 from reshape.sql import duck
 from reshape.tables import read_table, upsert_rows
 
@@ -176,7 +176,7 @@ def test_a_value_that_its_column_does_not_hold_is_told_of(two_ways):
         cursor.execute("UPDATE nowhere_everything SET share = 'much' WHERE code = '00003'")
         cursor.execute("UPDATE nowhere_everything SET share = 0.5 WHERE code = '00004'")
 
-    with pytest.raises(pa.ArrowInvalid):
+    with pytest.raises(TableMistyped, match=r"Everything\.share='much' where code='00003'"):
         read()
 
 

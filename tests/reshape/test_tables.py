@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from reshape import reading_apart, staging
+from reshape.errors import TableMistyped
 from reshape.tables import Scope, delete_rows, upsert_rows
 
 from .everything import Everything, as_arrow, created, read
@@ -142,3 +143,58 @@ def test_scope_reads_one_part(table):
     upsert_rows(connection, table, as_arrow(FULL, EMPTY))
 
     assert set(read(Scope(column="code", value="empty"))) == {"empty"}
+
+
+MISTYPED = {
+    "number": "'many'",
+    "big": "1.5",
+    "share": "'much'",
+    "price": "'free'",
+    "day": "'tomorrow'",
+    "moment": "'now'",
+    "hour": "'noon'",
+    "uid": "'me'",
+}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's columns hold their type")
+@pytest.mark.parametrize("name", MISTYPED)
+def test_value_that_its_column_cannot_hold_makes_its_row_unlike_any(table, name, caplog):
+    upsert_rows(connection, table, as_arrow(FULL, WHOLE_SECOND))
+    write_by_hand(name, MISTYPED[name])
+
+    found = read(is_compared=True)
+
+    assert found[FULL["code"]] == {"code": FULL["code"]} | dict.fromkeys(FULL.keys() - {"code"})
+    assert found["second"]["moment"] == WHOLE_SECOND["moment"]
+    assert f"Everything.{name}=" in caplog.text
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's columns hold their type")
+def test_value_that_its_column_cannot_hold_is_named_with_what_was_expected(table):
+    upsert_rows(connection, table, as_arrow(FULL | {"code": "one"}))
+    write_by_hand("number", "'many'")
+
+    with pytest.raises(TableMistyped) as raised:
+        read()
+
+    assert str(raised.value) == (
+        "Everything.number='many' where code='one': it is str, not a whole number. "
+        "Another program wrote that into the table nowhere_everything. "
+        "`manage.py reconcile nowhere --repair` mends it."
+    )
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's columns hold their type")
+def test_row_is_not_compared_by_a_key_that_its_column_cannot_hold(table):
+    upsert_rows(connection, table, as_arrow(FULL))
+    write_by_hand("code", "x'ff'")
+
+    with pytest.raises(TableMistyped, match="Remove the row"):
+        read(is_compared=True)
+
+
+def write_by_hand(name, value):
+    """Write into the rows that have a number."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE nowhere_everything SET {name} = {value} WHERE number IS NOT NULL")
