@@ -11,9 +11,10 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from raw_store.archive import Archive
+from raw_store.locks import exclusive
 from reshape.against import Version, compare_with
 from reshape.difference import SAMPLE_SIZE, Difference
-from reshape.replay import as_json, derive, differences, discard
+from reshape.replay import as_json, derive, differences, discard, parse_new
 
 from .telling import counts, many, notices, shown
 
@@ -56,25 +57,34 @@ def find_diff(
 ) -> Diff:
     """Compare a source's live rows, or what the versions `against` gave, with the present code's.
 
-    Nothing changes. Raises `ReshapeError`, `ArchiveError`.
+    Nothing changes, and while rows are compared nothing is loaded. Raises `ReshapeError`,
+    `ArchiveError`.
     """
-    if against:
-        chosen, tables, linked = compare_with(
-            source, Archive(), against, as_of=as_of, sample_size=sample_size
-        )
-        return Diff(
-            source=source,
-            as_of=as_of,
-            tables=tables,
-            against=list(chosen.values()),
-            notices=[f"damaged: {problem}" for problem in linked.damaged],
-        )
-    derivation = derive(source, Archive(), as_of=as_of, progress=progress)
-    try:
-        tables = differences(derivation, sample_size=sample_size)
-    finally:
-        discard(derivation)
+    # This may take long, and holds nobody up.
+    parse_new(source, Archive().pinned(), progress=progress)
+    # A load between the two sides would show as a difference.
+    with exclusive("load"):
+        if against:
+            return _against(source, against, as_of, sample_size)
+        derivation = derive(source, Archive(), as_of=as_of, progress=progress)
+        try:
+            tables = differences(derivation, sample_size=sample_size)
+        finally:
+            discard(derivation)
     return Diff(source=source, as_of=as_of, tables=tables, notices=list(notices(derivation)))
+
+
+def _against(source: str, against: Sequence[str], as_of: datetime | None, sample_size: int) -> Diff:
+    chosen, tables, linked = compare_with(
+        source, Archive(), against, as_of=as_of, sample_size=sample_size
+    )
+    return Diff(
+        source=source,
+        as_of=as_of,
+        tables=tables,
+        against=list(chosen.values()),
+        notices=[f"damaged: {problem}" for problem in linked.damaged],
+    )
 
 
 def as_text(diff: Diff) -> Iterator[str]:

@@ -72,7 +72,7 @@ def derive(
     `for_load` says that the result is about to be loaded: what is learned is kept. Unless `anew`,
     it builds upon the last load, whose rows are taken to be in their tables.
     """
-    transforms = known_transforms(source)
+    known_transforms(source)
     # A compaction between two steps must not change which segments they speak of.
     archive = archive.pinned()
     inputs = inputs_of(source, archive) if for_load and as_of is None and not targets else ""
@@ -85,15 +85,21 @@ def derive(
             inputs=inputs,
             is_as_loaded=True,
         )
-    total = payloads_to_parse(transforms, archive)
-    with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:
-        parsed = parse_segments(transforms, archive, advance=shown.advance)
+    parsed = parse_new(source, archive, progress=progress)
     return Derivation(
         parsed=parsed,
         linked=link(source, archive, as_of=as_of, targets=targets, inputs=inputs, since=since),
         fingerprints=_fingerprints(source),
         inputs="" if parsed.damaged else inputs,
     )
+
+
+def parse_new(source: str, archive: Archive, *, progress: bool = False) -> Parsed:
+    """Parse what is new to the source's transforms. Raises `NothingToReplay`."""
+    transforms = known_transforms(source)
+    total = payloads_to_parse(transforms, archive)
+    with Progress(f"parse {source}", total, quiet=not progress or not total) as shown:
+        return parse_segments(transforms, archive, advance=shown.advance)
 
 
 def _fingerprints(source: str) -> dict[str, str]:

@@ -2,15 +2,19 @@
 
 import json
 import re
+import threading
 
 import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
+from etl.diffing import find_diff
 from etl.walk import refresh
 from raw_store.archive import Archive
 from reshape import registry
 from reshape.against import versions_of
+from reshape.link import link
 from reshape.records import records_dir
 from reshape.registry import transforms_of
 from tests.making import make_payload
@@ -67,6 +71,34 @@ def test_exit_code_says_whether_anything_changes(archive, capsys):
     assert (before, after, replay("nobody", "--diff")) == (1, 0, 2)
     assert Author.objects.count() == 1
     assert "a replay would change nothing" in capsys.readouterr().out
+
+
+def test_what_is_loaded_meanwhile_does_not_show(archive, monkeypatch):
+    put(archive, "Ann")
+    refresh("sample")
+    loads: list[threading.Thread] = []
+
+    def link_and_be_overtaken(*arguments, **options):
+        linked = link(*arguments, **options)
+        if not loads:
+            loads.append(threading.Thread(target=replay_beside, args=[archive]))
+            loads[0].start()
+            loads[0].join(1.0)
+        return linked
+
+    monkeypatch.setattr("reshape.replay.link", link_and_be_overtaken)
+
+    diff = find_diff("sample")
+
+    loads[0].join(30.0)
+    assert diff.change_count == 0
+    assert Author.objects.count() == 2
+
+
+def replay_beside(archive):
+    put(archive, "Ann", "Bo", minute=1)
+    refresh("sample")
+    connection.close()
 
 
 def test_json_counts_samples_and_changed_columns(archive, capsys):
