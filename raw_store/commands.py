@@ -1,7 +1,12 @@
 """What the commands have in common: which checks they wait for, and how a long one begins."""
 
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from .long_lived import settle_in
 
@@ -25,3 +30,17 @@ class LongCommand(Command):
         """Begin, from a command line."""
         settle_in()
         super().run_from_argv(argv)
+
+
+@contextmanager
+def failures_end_with_2() -> Iterator[None]:
+    """For a command that says something else with 1, whatever goes wrong, checks included."""
+    try:
+        yield
+    except CommandError as error:
+        if error.returncode == 1:
+            error.returncode = 2
+        raise
+    except Exception:
+        traceback.print_exc()
+        sys.exit(2)

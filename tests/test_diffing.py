@@ -73,6 +73,17 @@ def test_exit_code_says_whether_anything_changes(archive, capsys):
     assert "a replay would change nothing" in capsys.readouterr().out
 
 
+def test_whatever_goes_wrong_is_no_difference(archive, monkeypatch, capsys):
+    def stumble(*arguments, **options):
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr("reshape.replay.link", stumble)
+
+    assert replay("sample", "--diff") == 2
+
+    assert "the disk is on fire" in capsys.readouterr().err
+
+
 def test_what_is_loaded_meanwhile_does_not_show(archive, monkeypatch):
     put(archive, "Ann")
     refresh("sample")

@@ -130,6 +130,17 @@ def test_what_is_archived_and_not_loaded_is_missing(archive, capsys):
     assert (table["missing"], table["different"], table["extra"]) == (1, 0, 0)
 
 
+def test_whatever_goes_wrong_is_no_difference(archive, monkeypatch, capsys):
+    def stumble(*arguments, **options):
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr("reshape.replay.link", stumble)
+
+    assert reconcile("sample") == 2
+
+    assert "the disk is on fire" in capsys.readouterr().err
+
+
 def test_unknown_source_is_refused(archive):
     with pytest.raises(CommandError, match="There is no source 'smaple'") as refused:
         call_command("reconcile", "smaple")

@@ -31,6 +31,10 @@ class Command(commands.Command):
         )
         parser.add_argument("--json", action="store_true", help="one JSON object per source")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with commands.failures_end_with_2():
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         sources = options["source"] or sorted({found.source for found in all_transforms()})
         try:
@@ -38,7 +42,7 @@ class Command(commands.Command):
                 known_transforms(source)
             remaining = sum(self._reconcile(source, options) for source in sources)
         except (ReshapeError, ArchiveError, WarehouseError) as error:
-            raise CommandError(str(error), returncode=2) from error
+            raise CommandError(str(error)) from error
         if remaining:
             sys.exit(1)
 

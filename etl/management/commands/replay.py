@@ -119,6 +119,10 @@ class Command(commands.Command):
             help="load although more is in quarantine than a feed's quarantine_limit allows",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with commands.failures_end_with_2() if options["diff"] else contextlib.nullcontext():
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         sources = options["source"] or sorted({found.source for found in all_transforms()})
         if (options["against"] or options["html"]) and not options["diff"]:
@@ -154,7 +158,7 @@ class Command(commands.Command):
             FileExistsError,
             FileNotFoundError,
         ) as error:
-            raise CommandError(str(error), returncode=2 if options["diff"] else 1) from error
+            raise CommandError(str(error)) from error
         if withheld:
             raise CommandError("\n".join(withheld))
         if is_changed:
