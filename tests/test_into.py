@@ -70,6 +70,17 @@ def test_file_as_of_then_says_when_and_holds_what_was_known(archive, home):
     assert asked(file, "SELECT DISTINCT epoch(as_of) FROM replays") == [(at(0.5).timestamp(),)]
 
 
+@pytest.mark.parametrize("day", ["2026-01-01", "20260101", "2026-W01-4"])
+def test_a_date_means_its_end_however_it_is_written(archive, home, day):
+    file = home / "day.duckdb"
+
+    call_command("replay", "sample", "--as-of", day, "--into", str(file), "--json")
+
+    assert asked(file, "SELECT DISTINCT as_of::TIMESTAMP::VARCHAR FROM replays") == [
+        ("2026-01-01 23:59:59.999999",)
+    ]
+
+
 def test_several_sources_share_a_file(archive, home, capsys):
     file = home / "both.duckdb"
 

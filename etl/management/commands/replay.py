@@ -8,7 +8,7 @@ import threading
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +305,7 @@ def _moment(text: str) -> datetime:
         raise ArgumentTypeError(
             f"{text!r} is no time; write it as 2026-01-31 or 2026-01-31T18:00:00"
         ) from None
-    if len(text) == 10:
+    with contextlib.suppress(ValueError):
+        date.fromisoformat(text)
         moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
