@@ -35,6 +35,10 @@ class TableMistyped(ReshapeError):
     """A table holds a value that its column cannot hold: another program wrote it."""
 
 
+class FileUnwritable(ReshapeError):
+    """A new file cannot be made where it should be."""
+
+
 class HistoryUnknown(ReshapeError):
     """What was asked for can have no history: no such model, or no such key."""
 

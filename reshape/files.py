@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import duckdb
 
+from .errors import FileUnwritable
 from .sql import duck, quoted
 
 # What DuckDB 1.2 and later can open.
@@ -21,7 +22,7 @@ def new_file(file: Path) -> Iterator[Path]:
     """A temporary path beside `file`; what is written there becomes `file` in one step at the end.
 
     After an error, and in a process that is killed, there is no `file`. Raises
-    `FileExistsError`: a file is never overwritten.
+    `FileExistsError`, for a file is never overwritten, and `FileUnwritable`.
     """
     exists = FileExistsError(f"{file} exists already. Name a new file, or remove that one.")
     if file.exists():
@@ -32,6 +33,14 @@ def new_file(file: Path) -> Iterator[Path]:
         if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
             left.unlink(missing_ok=True)
     temporary = file.with_name(f".{file.name}.{uuid4().hex}.tmp")
+    try:
+        temporary.touch()
+        # Whoever writes makes it: DuckDB takes no empty file.
+        temporary.unlink()
+    except OSError as error:
+        raise FileUnwritable(
+            f"{file} cannot be written: {error.strerror or error}. Name another file."
+        ) from error
     try:
         yield temporary
         with temporary.open("rb") as written:

@@ -137,6 +137,14 @@ def test_json_counts_samples_and_changed_columns(archive, capsys):
     assert [row["code"] for row in table["samples"]["removed"]] == ["z"]
 
 
+def test_page_that_is_there_is_known_before_anything_is_compared(archive, home, capsys):
+    (home / "diff.html").touch()
+
+    assert replay("sample", "--diff", "--html", str(home / "diff.html")) == 2
+
+    assert capsys.readouterr().out == ""
+
+
 def test_page_stands_alone_and_escapes_every_value(archive, home):
     put(archive, "<script>alert('x')</script>", "Bo")
     added_at = "2026-01-01T10:00:00.5+00:00"

@@ -103,6 +103,13 @@ def test_file_that_is_there_is_left_alone(archive, home):
     assert file.read_text() == "mine"
 
 
+def test_file_that_cannot_be_written_is_named(archive, home):
+    file = home / f"{'x' * 240}.duckdb"
+
+    with pytest.raises(CommandError, match=r"cannot be written: File name too long"):
+        call_command("replay", "sample", "--into", str(file), verbosity=0)
+
+
 def test_failure_half_way_leaves_nothing(archive, home):
     def derivations():
         yield derive("sample", archive)

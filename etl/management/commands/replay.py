@@ -14,7 +14,15 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from etl.diffing import SAMPLES_IN_HTML, as_html, as_plain, as_text, find_diff, version_lines
+from etl.diffing import (
+    SAMPLES_IN_HTML,
+    Diff,
+    as_html,
+    as_plain,
+    as_text,
+    find_diff,
+    version_lines,
+)
 from etl.follow import follow
 from etl.telling import many, replayed, replayed_plain, written_lines
 from etl.walk import Refreshed, refresh, sweep
@@ -197,7 +205,18 @@ class Command(commands.Command):
 
     def _show_diff(self, sources: list[str], options: dict[str, Any]) -> bool:
         """Show what would change, per source; return whether anything would."""
-        diffs = []
+        if not options["html"]:
+            diffs = list(self._diffs(sources, options))
+        else:
+            # The file first: hours of work are no time to learn that it cannot be made.
+            with new_file(options["html"]) as file:
+                diffs = list(self._diffs(sources, options))
+                file.write_text(as_html(diffs), encoding="utf-8")
+            if not options["json"]:
+                self.stdout.write(f"wrote {options['html']}")
+        return any(diff.change_count for diff in diffs)
+
+    def _diffs(self, sources: list[str], options: dict[str, Any]) -> Iterator[Diff]:
         for source in sources:
             diff = find_diff(
                 source,
@@ -206,17 +225,11 @@ class Command(commands.Command):
                 progress=options["verbosity"] > 0,
                 sample_size=SAMPLES_IN_HTML if options["html"] else SAMPLE_SIZE,
             )
-            diffs.append(diff)
             if options["json"]:
                 self._json(as_plain(diff))
             else:
                 self._lines(as_text(diff))
-        if options["html"]:
-            with new_file(options["html"]) as file:
-                file.write_text(as_html(diffs), encoding="utf-8")
-            if not options["json"]:
-                self.stdout.write(f"wrote {options['html']}")
-        return any(diff.change_count for diff in diffs)
+            yield diff
 
     def _list_versions(self, sources: list[str], options: dict[str, Any]) -> None:
         found = [version for source in sources for version in versions_of(source)]
