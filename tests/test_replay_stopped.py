@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import threading
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,6 +13,7 @@ from raw_store.progress import Progress
 from reshape import registry
 from reshape.parse import payloads_to_parse
 from reshape.purity import guarded
+from reshape.sql import duck
 from tests.making import make_payload
 from tests.sample.models import Author
 
@@ -52,6 +54,24 @@ def test_a_stopped_replay_keeps_what_was_parsed_and_the_next_goes_on(
     assert (left, unseen) == (1, [])
     assert signal.getsignal(signal.SIGTERM) == before
     assert Author.objects.count() == 3
+
+
+def test_ctrl_c_within_a_query_is_no_error_of_the_query(home, monkeypatch, request):
+    def link_for_long(*arguments, **options):
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        with duck() as connection:
+            connection.execute("SELECT sum(a.range * b.range) FROM range(70000) a, range(70000) b")
+
+    monkeypatch.setattr("reshape.replay.link", link_for_long)
+    # A shell that runs the tests in the background has it ignored.
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, was))
+
+    with pytest.raises(CommandError, match="what was parsed is kept") as raised:
+        call_command("replay", "sample")
+
+    assert raised.value.returncode == 130
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 @pytest.mark.parametrize(

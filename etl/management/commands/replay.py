@@ -290,25 +290,34 @@ def _watch(sources: Iterable[str]) -> None:
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the replay cleanly: no process stays, no file is half written."""
-    stopped_by = [signal.SIGINT]
+    stopped_by: list[signal.Signals] = []
 
     def stop(number: int, frame: object) -> None:
         stopped_by.append(signal.Signals(number))
         raise KeyboardInterrupt
 
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if is_main else None
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before.get(signal.SIGINT) == signal.SIG_IGN:
+        del before[signal.SIGINT]  # as in the background of a shell
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        # DuckDB makes an error of its own of what interrupts a query.
+        if not stopped_by and not isinstance(error, KeyboardInterrupt):
+            raise
+        number = stopped_by[-1] if stopped_by else signal.SIGINT
         raise CommandError(
             "Interrupted. No table is half loaded, and what was parsed is kept: the next replay "
             "goes on from there.",
-            returncode=128 + stopped_by[-1],
+            returncode=128 + number,
         ) from None
     finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _moment(text: str) -> datetime:
