@@ -2,8 +2,10 @@
 
 import sys
 import traceback
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
@@ -44,3 +46,17 @@ def failures_end_with_2() -> Iterator[None]:
     except Exception:
         traceback.print_exc()
         sys.exit(2)
+
+
+def moment(text: str) -> datetime:
+    """An argument that is a time: ISO 8601, in UTC unless it says otherwise.
+
+    Raises `ArgumentTypeError`.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is no time; write it as 2026-01-31 or 2026-01-31T18:00:00"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -219,7 +219,10 @@ def least_of(field: "models.Field[Any, Any]") -> int:
 
 def shown(value: Any) -> str:
     """A value for a message: as Python writes it, not endless."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} that nests too deep to be shown"
     return text if len(text) <= 100 else f"{text[:97]}…"
 
 

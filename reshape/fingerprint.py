@@ -18,8 +18,8 @@ from raw_store.parsing import PARSER_FORMAT
 if TYPE_CHECKING:
     from .registry import Transform
 
-RECORD_FORMAT = 1
-"""Part of every fingerprint: raised when record files themselves change."""
+RECORD_FORMAT = 2
+"""Part of every fingerprint: raised when record files change, or what is written for a value."""
 
 
 def fingerprint(transform: "Transform") -> str:

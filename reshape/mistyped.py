@@ -5,12 +5,13 @@ Whatever the row should be, it is not that: compared, it is mended.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from django.db import models
+from django.db import OperationalError, models
 
 from .columns import column_for, columns_of, shown
 from .errors import TableMistyped
@@ -72,6 +73,21 @@ def read_each(
         pc.if_else(is_wrong, pa.scalar(None, array.type), array) if name in unlike else array
         for name, array in zip(schema.names, arrays, strict=True)
     ]
+
+
+@contextmanager
+def telling_of_bad_text(model: type[models.Model]) -> Iterator[None]:
+    """Raise `TableMistyped` where SQLite's driver meets text that is not UTF-8."""
+    try:
+        yield
+    except OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+        raise TableMistyped(
+            f"The table {model._meta.db_table} holds text that is not UTF-8: {error}. Another "
+            f"program wrote it. Remove the row, or set the column to any text; then "
+            f"`manage.py reconcile {model._meta.app_label} --repair` mends it."
+        ) from error
 
 
 def _read_one_by_one(

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -117,21 +118,23 @@ def _install() -> None:
     with _installing:
         if not _installed:
             sys.addaudithook(_on_event)
+            # What Python does not announce: processes that are spawned, and before 3.12 threads.
+            _watch_starts(BaseProcess, _PROCESS)
             if sys.version_info < (3, 12):
-                _watch_threads()
+                _watch_starts(threading.Thread, _THREAD)
             _installed = True
 
 
-def _watch_threads() -> None:
-    """Hear of threads that are started where Python does not yet announce them."""
-    start = threading.Thread.start
+def _watch_starts(kind: Any, act: str) -> None:
+    """Refuse `start` of a class of threads or processes, too."""
+    start = kind.start
 
-    def watched(thread: threading.Thread) -> None:
+    def watched(self: Any) -> None:
         if _guard.is_up:
-            _refuse(_THREAD, "threading.Thread.start")
-        start(thread)
+            _refuse(act, f"{kind.__module__}.{kind.__name__}.start")
+        start(self)
 
-    threading.Thread.start = watched  # type: ignore[assignment, method-assign]
+    kind.start = watched
 
 
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:

@@ -112,6 +112,10 @@ def _read_part(
             for batch in _batches(process.stdout):
                 if [_example(each) for each in batch.schema.types] != first:
                     raise Unreadable(f"the columns are {', '.join(map(str, batch.schema.types))}")
+                try:
+                    batch.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    raise Unreadable(str(error)) from error  # text that is not UTF-8
                 yield batch.slice(1) if is_example else batch
                 is_example = False
             # Whatever it would still say is not waited for.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from raw_store.payload import Payload
 from raw_store.rows import SCHEMA, to_payloads
 
-from .columns import columns_of, json_text
+from .columns import columns_of, json_text, shown
 from .errors import RowInvalid
 from .records import Reason, record_schema
 from .sql_columns import Conversion
@@ -139,8 +139,8 @@ def _canonical(
 
 def _not_a_value(select: Select, each: Conversion, value: Any, why: str) -> RowInvalid:
     model, name = select.model.__name__, each.column.name
-    shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:97]}…"
-    return RowInvalid(f"{model}.{name}={shown}: {why}.", model=model, field=name, value=shown)
+    said = shown(value)
+    return RowInvalid(f"{model}.{name}={said}: {why}.", model=model, field=name, value=said)
 
 
 def _invalid(transform: "Transform", error: RowInvalid) -> Reason:

@@ -9,24 +9,31 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import time
-from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import staging
 from .ahead import ahead
-from .columns import canonical_json, columns_of
-from .mistyped import MISTYPED, read_each
+from .columns import columns_of
+from .mistyped import MISTYPED, read_each, telling_of_bad_text
 from .postgresql_copy import copied_out, copy_in
 from .reading_apart import ReadAgain, Unreadable, can_read_apart, read_apart
+from .stored_values import (
+    AS_TEXT,
+    FROM_POSTGRESQL,
+    FROM_SQLITE,
+    TEXT_IN_SQLITE,
+    TO_POSTGRESQL,
+    TO_SQLITE,
+    Values,
+    array_of,
+    kinds_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +64,12 @@ def read_table(
     `TableMistyped`; where the rows are to be compared, its row differs (`reshape.mistyped`).
     """
     schema = columns_of(model).schema
-    kinds = _kinds(model)
-    read = _FROM_SQLITE if connection.vendor == "sqlite" else _FROM_POSTGRESQL
+    kinds = kinds_of(model)
+    read = FROM_SQLITE if connection.vendor == "sqlite" else FROM_POSTGRESQL
     quote = connection.ops.quote_name
     # As text, so that the driver makes no object of each value: SQLite's converts by the declared
     # type, which an expression does not have.
-    as_text = _SQLITE_TEXT if connection.vendor == "sqlite" else set()
+    as_text = AS_TEXT if connection.vendor == "sqlite" else set()
     selected = [
         f"CAST({quote(name)} AS TEXT)" if kind in as_text else quote(name)
         for name, kind in zip(schema.names, kinds, strict=True)
@@ -70,7 +77,7 @@ def read_table(
     where = f" WHERE {quote(scope.column)} = %s" if scope else ""
     table = quote(model._meta.db_table)
     query = f"SELECT {', '.join(selected)} FROM {table}{where}"
-    reads = [read.get(kind, _array) for kind in kinds]
+    reads = [read.get(kind, array_of) for kind in kinds]
 
     def converted(columns: Sequence[Values]) -> pa.RecordBatch:
         try:
@@ -88,14 +95,14 @@ def read_table(
             for batch in copied_out(connection, query, params, schema):
                 yield converted(batch.columns)
             return
-        with connection.chunked_cursor() as cursor:
+        with connection.chunked_cursor() as cursor, telling_of_bad_text(model):
             cursor.execute(query, params)
             while rows := cursor.fetchmany(ROWS_PER_BATCH):
                 yield converted(list(zip(*rows, strict=True)))
 
     def apart() -> Iterator[pa.RecordBatch]:
         types = [
-            pa.string() if kind in as_text or kind in _TEXT_IN_SQLITE else field.type
+            pa.string() if kind in as_text or kind in TEXT_IN_SQLITE else field.type
             for kind, field in zip(kinds, schema, strict=True)
         ]
         try:
@@ -181,7 +188,7 @@ def _stored(
 ) -> pa.RecordBatchReader:
     """The rows in the types that SQLite has."""
     names = rows.schema.names
-    kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
+    kind_of = dict(zip(columns_of(model).schema.names, kinds_of(model), strict=True))
     empty = rows.schema.empty_table()
     types = [_in_sqlite(kind_of[name], empty[name].combine_chunks()).type for name in names]
     schema = pa.schema(zip(names, types, strict=True))
@@ -198,7 +205,7 @@ def _stored(
 
 
 def _in_sqlite(kind: str, column: pa.Array) -> pa.Array:
-    return _TO_SQLITE.get(kind, _as_it_is)(column)
+    return TO_SQLITE.get(kind, _as_it_is)(column)
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:
@@ -239,171 +246,12 @@ def _parameters(
     connection: BaseDatabaseWrapper, model: type[models.Model], batch: pa.RecordBatch
 ) -> Iterator[tuple[Any, ...]]:
     """The rows as the database's driver takes them."""
-    kind_of = dict(zip(columns_of(model).schema.names, _kinds(model), strict=True))
+    kind_of = dict(zip(columns_of(model).schema.names, kinds_of(model), strict=True))
     columns = zip(batch.schema.names, batch.columns, strict=True)
     if connection.vendor == "sqlite":
         values = [_in_sqlite(kind_of[name], column).to_pylist() for name, column in columns]
     else:
         values = [
-            _TO_POSTGRESQL.get(kind_of[name], pa.Array.to_pylist)(column)
-            for name, column in columns
+            TO_POSTGRESQL.get(kind_of[name], pa.Array.to_pylist)(column) for name, column in columns
         ]
     return zip(*values, strict=True)
-
-
-def _kinds(model: type[models.Model]) -> list[str]:
-    """Per column of the model's schema, the kind of field that decides how it is stored."""
-    kinds = []
-    for field in model._meta.concrete_fields:
-        while isinstance(field, models.ForeignKey):
-            field = field.target_field
-        kinds.append(next((kind for types, kind in _KINDS if isinstance(field, types)), "as it is"))
-    return kinds
-
-
-_KINDS: tuple[tuple[type, str], ...] = (
-    (models.DateTimeField, "time"),
-    (models.DateField, "date"),
-    (models.TimeField, "time of day"),
-    (models.DecimalField, "decimal"),
-    (models.UUIDField, "uuid"),
-    (models.BooleanField, "boolean"),
-    (models.JSONField, "json"),
-    (models.BinaryField, "binary"),
-)
-_SQLITE_TEXT = {"time", "date", "time of day", "decimal"}
-_TEXT_IN_SQLITE = {"uuid", "json"}
-_UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-
-Values = Any
-"""Of one column, as the driver gives them, or as Arrow's does."""
-Read = Callable[[Values, pa.DataType], pa.Array]
-Write = Callable[[pa.Array], list[Any]]
-
-
-def _array(values: Values, arrow: pa.DataType) -> pa.Array:
-    if not isinstance(values, pa.Array):
-        # Arrow would cut off what follows the point.
-        return (
-            pa.array(values).cast(arrow) if pa.types.is_integer(arrow) else pa.array(values, arrow)
-        )
-    # A column of nulls alone is of any type.
-    is_empty = values.null_count == len(values)
-    return pa.nulls(len(values), arrow) if is_empty else values.cast(arrow)
-
-
-def _list(values: Values) -> Sequence[Any]:
-    return list(values.to_pylist()) if isinstance(values, pa.Array) else values
-
-
-def _read_text(values: Values, arrow: pa.DataType) -> pa.Array:
-    return _array(values, pa.string()).cast(arrow)
-
-
-def _read_time_of_day(values: Values, arrow: pa.DataType) -> pa.Array:
-    return pa.array([v if v is None else time.fromisoformat(v) for v in _list(values)], arrow)
-
-
-def _read_time(values: Values, arrow: pa.DataType) -> pa.Array:
-    # SQLite holds UTC without saying so.
-    return pc.assume_timezone(_array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
-
-
-def _read_decimal(values: Values, arrow: pa.DataType) -> pa.Array:
-    step = Decimal(1).scaleb(-arrow.scale)
-    return pa.array([v if v is None else Decimal(v).quantize(step) for v in _list(values)], arrow)
-
-
-def _read_hex(values: Values, arrow: pa.DataType) -> pa.Array:
-    return _each_once(_dashed, _array(values, pa.string()))
-
-
-def _dashed(text: pa.Array) -> pa.Array:
-    if pc.all(pc.match_substring_regex(text, "^[0-9a-f]{32}$")).as_py():
-        parts = [pc.utf8_slice_codeunits(text, *ends) for ends in _UUID_PARTS]
-        return pc.binary_join_element_wise(*parts, "-")
-    return pa.array([v if v is None else str(UUID(v)) for v in text.to_pylist()], pa.string())
-
-
-def _each_once(change: Callable[[pa.Array], pa.Array], column: pa.Array) -> pa.Array:
-    """The column, changed value by value, each once: many rows name one fetch."""
-    once = column.dictionary_encode()
-    if 2 * len(once.dictionary) > len(column):
-        return change(column)
-    return change(once.dictionary).take(once.indices)
-
-
-def _read_boolean(values: Values, arrow: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return _array(values, arrow)
-    return pa.array([v if v is None else bool(v) for v in values], arrow)
-
-
-def _read_json(values: Values, arrow: pa.DataType) -> pa.Array:
-    return pa.array(
-        [v if v is None else canonical_json(orjson.loads(v)) for v in _list(values)], arrow
-    )
-
-
-def _read_binary(values: Values, arrow: pa.DataType) -> pa.Array:
-    return pa.array([v if v is None else bytes.fromhex(v[2:]) for v in _list(values)], arrow)
-
-
-def _write_text(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
-
-
-def _write_boolean(column: pa.Array) -> pa.Array:
-    return column.cast(pa.int8())
-
-
-def _write_time(column: pa.Array) -> pa.Array:
-    # Django leaves a fraction of zero away; SQLite compares times as text.
-    if (
-        not pc.any(pc.not_equal(pc.microsecond(column), 0)).as_py()
-        and not pc.any(pc.not_equal(pc.millisecond(column), 0)).as_py()
-    ):
-        return column.cast(pa.timestamp("s")).cast(pa.string())
-    text = column.cast(pa.timestamp("us")).cast(pa.string())
-    return pc.replace_substring_regex(text, r"\.000000$", "")
-
-
-def _write_time_of_day(column: pa.Array) -> pa.Array:
-    return pa.array([v if v is None else str(v) for v in column.to_pylist()], pa.string())
-
-
-def _write_hex(column: pa.Array) -> pa.Array:
-    return _each_once(_undashed, column)
-
-
-def _undashed(column: pa.Array) -> pa.Array:
-    return pc.replace_substring(column, "-", "")
-
-
-def _write_uuid(column: pa.Array) -> list[Any]:
-    return [v if v is None else UUID(v) for v in column.to_pylist()]
-
-
-def _write_json(column: pa.Array) -> list[Any]:
-    return [v if v is None else orjson.loads(v) for v in column.to_pylist()]
-
-
-_FROM_SQLITE: dict[str, Read] = {
-    "time": _read_time,
-    "date": _read_text,
-    "time of day": _read_time_of_day,
-    "decimal": _read_decimal,
-    "uuid": _read_hex,
-    "boolean": _read_boolean,
-    "json": _read_json,
-}
-_FROM_POSTGRESQL: dict[str, Read] = {"json": _read_json, "binary": _read_binary}
-_TO_SQLITE: dict[str, Callable[[pa.Array], pa.Array]] = {
-    "boolean": _write_boolean,
-    "time": _write_time,
-    "date": _write_text,
-    "time of day": _write_time_of_day,
-    "decimal": _write_text,
-    "uuid": _write_hex,
-}
-_TO_POSTGRESQL: dict[str, Write] = {"uuid": _write_uuid, "json": _write_json}

@@ -1,6 +1,7 @@
 """Transforms for the tests of purity: what each does beside reading its payload is in its name."""
 
 import contextlib
+import multiprocessing
 import random
 import socket
 import sqlite3
@@ -47,6 +48,11 @@ def opens_a_database(payload):
 
 def starts_a_process(payload):
     subprocess.run(["true"], check=True)
+    yield from _row()
+
+
+def spawns_a_process(payload):
+    multiprocessing.get_context("spawn").Process(target=print).start()
     yield from _row()
 
 

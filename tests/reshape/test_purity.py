@@ -31,6 +31,7 @@ REFUSED = {
     impure.queries: "used the database",
     impure.opens_a_database: "used the database",
     impure.starts_a_process: "started a process",
+    impure.spawns_a_process: "started a process",
     impure.has_a_thread_ask: "started a thread",
     impure.writes_a_file: "wrote to the disk",
 }

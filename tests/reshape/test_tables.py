@@ -194,6 +194,15 @@ def test_row_is_not_compared_by_a_key_that_its_column_cannot_hold(table):
         read(is_compared=True)
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL takes no such text")
+def test_text_that_is_not_utf_8_is_told_of(table):
+    upsert_rows(connection, table, as_arrow(FULL))
+    write_by_hand("uid", "cast(x'ff' as text)")
+
+    with pytest.raises(TableMistyped, match="nowhere_everything holds text that is not UTF-8"):
+        read(is_compared=True)
+
+
 def write_by_hand(name, value):
     """Write into the rows that have a number."""
     with connection.cursor() as cursor:

@@ -5,10 +5,10 @@ import json
 import signal
 import sys
 import threading
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -321,13 +321,9 @@ def _stoppable() -> Iterator[None]:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(
-            f"{text!r} is no time; write it as 2026-01-31 or 2026-01-31T18:00:00"
-        ) from None
+    """A time, or the end of a day."""
+    found = commands.moment(text)
     with contextlib.suppress(ValueError):
         date.fromisoformat(text)
-        moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        found = found.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    return found

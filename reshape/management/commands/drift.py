@@ -48,7 +48,7 @@ class Command(commands.Command):
         parser.add_argument("feed", help="the feed, written source.feed")
         parser.add_argument(
             "--since",
-            type=_moment,
+            type=commands.moment,
             metavar="TIME",
             help="only versions seen at TIME or later (ISO 8601, UTC unless it says otherwise)",
         )
@@ -206,8 +206,3 @@ def _day(moment: datetime) -> str:
 
 def _minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
