@@ -50,11 +50,12 @@ def read_answer(transform: "Transform", select: Select, batch: pa.Table, answer:
     `answer` has `fetch_id`, the values, `_frozen` (the row's values as text where some need a
     second look) and `_index`, the row's payload in the batch.
     """
-    problems: dict[int, Reason] = {}
-    answer = _second_look(transform, select, answer, problems)
+    found = _Problems(transform, select)
+    answer = _second_look(select, answer, found)
     for each in select.conversions:
         if each.is_json:
-            answer = _canonical(transform, select, answer, each, problems)
+            answer = _canonical(select, answer, each, found)
+    problems = found.reasons()
     if problems:
         refused = pa.array(sorted(problems), pa.int32())
         answer = answer.filter(pc.invert(pc.is_in(answer["_index"], refused)))
@@ -72,9 +73,31 @@ def read_answer(transform: "Transform", select: Select, batch: pa.Table, answer:
     )
 
 
-def _second_look(
-    transform: "Transform", select: Select, answer: pa.Table, problems: dict[int, Reason]
-) -> pa.Table:
+class _Problems:
+    """Why payloads are refused: each by its first bad row, and that by its first bad column, as it
+    would be in Python."""
+
+    def __init__(self, transform: "Transform", select: Select) -> None:
+        self._feed = transform.feed
+        self._places = {c.name: at for at, c in enumerate(columns_of(select.model).given)}
+        self._first: dict[int, tuple[int, int, RowInvalid]] = {}
+
+    def add(self, payload: int, row: int, error: RowInvalid) -> None:
+        """A row of the answer, of this payload of the batch, is invalid."""
+        found = (row, self._places[error.field], error)
+        self._first[payload] = min(self._first.get(payload, found), found, key=lambda it: it[:2])
+
+    def reasons(self) -> dict[int, Reason]:
+        """The reason of each payload that is refused."""
+        return {
+            payload: Reason(
+                "RowInvalid", f"Feed {self._feed}: {error}", error.model, error.field, error.value
+            )
+            for payload, (_, _, error) in self._first.items()
+        }
+
+
+def _second_look(select: Select, answer: pa.Table, problems: _Problems) -> pa.Table:
     """Ask the model's columns about the rows of which DuckDB was not certain."""
     frozen = answer["_frozen"]
     if frozen.null_count == len(frozen):
@@ -83,12 +106,13 @@ def _second_look(
     is_frozen = frozen.is_valid()
     unsure = answer.filter(is_frozen)
     accepted: list[list[Any]] = []
-    for row, texts in zip(unsure["_index"].to_pylist(), unsure["_frozen"].to_pylist(), strict=True):
+    rows = pc.indices_nonzero(is_frozen).to_pylist()
+    payloads, frozen_rows = unsure["_index"].to_pylist(), unsure["_frozen"].to_pylist()
+    for row, payload, texts in zip(rows, payloads, frozen_rows, strict=True):
         try:
             accepted.append(columns.convert(_thawed(select, texts)))
         except RowInvalid as error:
-            # A payload's first bad row is its reason, as it would be in Python.
-            problems.setdefault(row, _invalid(transform, error))
+            problems.add(payload, row, error)
             accepted.append([None] * len(columns.given))
     given = [column.name for column in columns.given]
     for each in select.conversions:
@@ -111,13 +135,7 @@ def _thawed(select: Select, texts: list[str | None]) -> dict[str, Any]:
     return values
 
 
-def _canonical(
-    transform: "Transform",
-    select: Select,
-    answer: pa.Table,
-    each: Conversion,
-    problems: dict[int, Reason],
-) -> pa.Table:
+def _canonical(select: Select, answer: pa.Table, each: Conversion, problems: _Problems) -> pa.Table:
     """Make a column's JSON canonical, so that equal values are equal text."""
     name = each.column.name
     made: list[str | None] = []
@@ -131,7 +149,7 @@ def _canonical(
             is_json = not isinstance(error, orjson.JSONDecodeError)
             why = str(error) if is_json else f"it is not JSON: {error}"
             invalid = _not_a_value(select, each, value, why)
-            problems.setdefault(answer["_index"][row].as_py(), _invalid(transform, invalid))
+            problems.add(answer["_index"][row].as_py(), row, invalid)
             made.append(None)
     at = answer.column_names.index(name)
     return answer.set_column(at, name, pa.array(made, pa.string()))
@@ -141,11 +159,6 @@ def _not_a_value(select: Select, each: Conversion, value: Any, why: str) -> RowI
     model, name = select.model.__name__, each.column.name
     said = shown(value)
     return RowInvalid(f"{model}.{name}={said}: {why}.", model=model, field=name, value=said)
-
-
-def _invalid(transform: "Transform", error: RowInvalid) -> Reason:
-    message = f"Feed {transform.feed}: {error}"
-    return Reason("RowInvalid", message, error.model, error.field, error.value)
 
 
 def _by_payload(answer: pa.Table) -> pa.Table:

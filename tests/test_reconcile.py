@@ -1,6 +1,7 @@
 """Reconcile: every difference between what is served and what the archive says has a name."""
 
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -88,7 +89,8 @@ def test_value_that_its_column_cannot_hold_is_named_and_mended(archive, capsys, 
     assert reconcile("sample", "--repair") == 0
 
     assert "sample_author: 1 different" in capsys.readouterr().out
-    assert "Author.name=b'\\xff' where code='b': it is bytes, not text." in caplog.text
+    # In logs, what is called a code is redacted.
+    assert re.search(r"Author.name=b'\\xff' where code='.*': it is bytes, not text.", caplog.text)
     assert Author.objects.get(code="b").name == "B"
 
 

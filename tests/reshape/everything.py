@@ -1,6 +1,9 @@
 """A table with a column of every kind, of no installed app."""
 
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from uuid import UUID
 
 import pyarrow as pa
 from django.db import connection, models
@@ -34,6 +37,24 @@ class Everything(models.Model):
 
     def __str__(self):
         return self.code
+
+
+FULL = {
+    "code": "é'\"\\%s",
+    "flag": True,
+    "small": -(2**15),
+    "number": 2**31 - 1,
+    "big": -(2**63),
+    "share": 0.1,
+    "price": Decimal("12345678.9012"),
+    "day": date(2026, 1, 31),
+    "moment": datetime(2026, 1, 31, 23, 59, 59, 123456, tzinfo=UTC),
+    "hour": time(1, 2, 3, 4),
+    "uid": str(UUID(int=2**127 + 5)),
+    "extra": '{"a":[1,null,"é"],"b":0.5}',
+    "raw": b"\x00\xff",
+}
+WHOLE_SECOND = {"code": "second", "moment": datetime(2026, 1, 31, tzinfo=UTC), "hour": time(5)}
 
 
 @contextmanager
