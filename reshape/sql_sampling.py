@@ -22,6 +22,10 @@ from .sql_statement import LINEAGE, RELATION
 
 SAMPLE_BODIES = 1_000
 SAMPLE_BYTES = 64 * 1024 * 1024
+_DEEPEST = 100
+"""Levels of a body that DuckDB surely tells the structure of."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
+_BRACKET = re.compile(rb"[][{}]")
 MOST_COLUMNS = 200
 """An object with more keys than this has data for keys; it is left whole, as JSON."""
 
@@ -50,10 +54,23 @@ class Sample:
 
 def sample_columns(feed: str, archive: Archive, *, bodies: int = SAMPLE_BODIES) -> Sample:
     """Look at the newest `bodies` of a feed, or fewer where they are large, and draft SELECTs."""
+    try:
+        return _sampled(feed, archive, bodies)
+    except duckdb.InternalException:
+        # DuckDB tells no structure of what nests deeper, and then nothing else on that connection.
+        return _sampled(feed, archive, bodies, deepest=_DEEPEST)
+
+
+def _sampled(feed: str, archive: Archive, bodies: int, *, deepest: int | None = None) -> Sample:
     with duck() as connection:
         connection.execute("CREATE TABLE bodies (body VARCHAR)")
         other = 0
         for table in _newest(feed, archive, bodies):
+            if deepest is not None:
+                total = table.num_rows
+                depths = [_depth(body or b"") for body in table["body"].to_pylist()]
+                table = table.filter(pa.array([depth <= deepest for depth in depths], pa.bool_()))
+                other += total - table.num_rows
             connection.register("given", table.select(["body"]))
             ((seen, kept),) = connection.execute(
                 """
@@ -83,6 +100,15 @@ def sample_columns(feed: str, archive: Archive, *, bodies: int = SAMPLE_BODIES) 
             found.append(Draft(path=_json_path(place), record_count=rows, sql=sql))
     drafts = tuple(sorted(found, key=lambda draft: -draft.record_count))
     return Sample(body_count=count, other_count=other, drafts=drafts)
+
+
+def _depth(body: bytes) -> int:
+    """How deep the objects and arrays of JSON lie in each other."""
+    depth = deepest = 0
+    for sign in _BRACKET.findall(_STRING.sub(b"", body)):
+        depth += 1 if sign in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _newest(feed: str, archive: Archive, bodies: int) -> Iterator[pa.Table]:

@@ -203,3 +203,21 @@ def test_columns_writes_a_transform_that_works(home, tmp_path, capsys):
         call_command("columns", "sample.pages", path="$.x")
     with pytest.raises(CommandError, match="closest first: sample"):
         call_command("columns", "sample.page")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_columns_leaves_bodies_out_that_nest_without_end(home, capsys):
+    bodies = [{"authors": [{"code": "a"}]}, {"text": '"[[' * 200}, b"[" * 5_000 + b"]" * 5_000]
+    Archive().append_all(
+        "sample.pages",
+        [
+            make_payload("sample.pages", body, url=f"http://a.example/{number}")
+            for number, body in enumerate(bodies)
+        ],
+    )
+
+    call_command("columns", "sample.pages")
+
+    written, shown = capsys.readouterr()
+    assert "Bodies read: 2." in shown
+    assert "record.code" in written
