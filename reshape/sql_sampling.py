@@ -92,9 +92,12 @@ def _sampled(feed: str, archive: Archive, bodies: int, *, deepest: int | None = 
         found = []
         for place, record in _records(orjson.loads(structure)) if structure else ():
             sql = _statement(feed, place, record)
+            # The statement refuses bodies without its array; they give no row here.
+            path = quoted(f"${_path_of(place[0])}") if place else ""
+            has_it = f"json_type(body::JSON, {path}) = 'ARRAY'" if place else "true"
             connection.execute(
                 f"CREATE OR REPLACE TEMP VIEW {RELATION} AS "
-                f"SELECT '' AS {LINEAGE}, body::JSON AS json FROM bodies"
+                f"SELECT '' AS {LINEAGE}, body::JSON AS json FROM bodies WHERE {has_it}"
             )
             ((rows,),) = connection.execute(f"SELECT count(*) FROM ({sql}\n)").fetchall()
             found.append(Draft(path=_json_path(place), record_count=rows, sql=sql))

@@ -220,4 +220,4 @@ def test_columns_leaves_bodies_out_that_nest_without_end(home, capsys):
 
     written, shown = capsys.readouterr()
     assert "Bodies read: 2." in shown
-    assert "record.code" in written
+    assert 'record."code" AS code' in written
