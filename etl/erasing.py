@@ -15,7 +15,7 @@ from django.utils import timezone
 from ingest.models import FeedStatus, Outcome, Run, Watermark
 from raw_store.errors import ArchiveError, NotQuiet
 from raw_store.followers import Removed
-from raw_store.locks import exclusive
+from raw_store.locks import RECORDS, exclusive
 from reshape import staging
 from reshape.errors import ReshapeError
 from reshape.kept_history import forget_histories
@@ -58,7 +58,7 @@ class Derived:
                 forget_histories(source)
                 _refresh(source)
         clear_vintages()
-        with exclusive("load"):
+        with exclusive("load"), exclusive(RECORDS):
             sweep_temporaries(older_than_seconds=0)
             staging.sweep(older_than_seconds=0)
             sweep(only_current=True)

@@ -15,7 +15,7 @@ from django.db import connection, models
 
 from raw_store import feeds
 from raw_store.archive import Archive
-from raw_store.locks import exclusive
+from raw_store.locks import RECORDS, exclusive
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
@@ -181,7 +181,7 @@ def tidy(source: str, *, archive: Archive | None = None) -> None:
 
 def sweep() -> Swept:
     """Remove the record files of earlier code that nobody has used for `RECORDS_GRACE`."""
-    with exclusive("load"):
+    with exclusive("load"), exclusive(RECORDS):
         return sweep_records()
 
 

@@ -34,7 +34,7 @@ from django.db import connection, transaction
 from . import compaction, followers, index, upkeep
 from .errors import ArchiveError
 from .ids import new_id
-from .locks import exclusive
+from .locks import RECORDS, exclusive
 from .models import Erasure, LatestVersion, Segment
 from .proof import Markers, Proof, search
 from .regrouping import Changes
@@ -155,9 +155,10 @@ def _resume(url: str, advance: Advance | None, *, everything: bool = False) -> l
 
 
 def _lock(locks: ExitStack) -> None:
-    # A replay that is under way has listed the old segments, and writes record files of them.
+    # What derives something now has listed the old segments, and writes record files of them.
     locks.enter_context(exclusive(compaction.LOCK))
     locks.enter_context(exclusive("load"))
+    locks.enter_context(exclusive(RECORDS))
 
 
 def _once(found: pa.Table) -> pa.Table:

@@ -2,6 +2,8 @@
 
 On SQLite, hence one machine, a lock file; on PostgreSQL an advisory lock. Either is
 let go by the system when its process dies.
+
+Who needs several takes them in this order: "erase", "compact", "load", "records".
 """
 
 import fcntl
@@ -19,28 +21,49 @@ logger = logging.getLogger(__name__)
 _WAITING = "waiting for another process to let go of the lock name=%s"
 
 
+RECORDS = "records"
+"""Shared by whoever derives something of the archive, be it for a load or not; exclusive to who
+takes something out of the archive for good, for a parse under way would write it down again."""
+
+
 @contextmanager
 def exclusive(name: str) -> Iterator[None]:
     """Hold the lock called `name`; waits, and says so, until its holder lets it go."""
+    with _held(name, fcntl.LOCK_EX, "lock", "unlock"):
+        yield
+
+
+@contextmanager
+def shared(name: str) -> Iterator[None]:
+    """Hold the lock called `name` together with others that share it; see `exclusive`.
+
+    Who holds it may take it again.
+    """
+    with _held(name, fcntl.LOCK_SH, "lock_shared", "unlock_shared"):
+        yield
+
+
+@contextmanager
+def _held(name: str, how: int, lock: str, unlock: str) -> Iterator[None]:
     if connection.vendor == "postgresql":
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+            cursor.execute(f"SELECT pg_try_advisory_{lock}(%s)", [number])
             if cursor.fetchone() == (False,):
                 logger.warning(_WAITING, name)
-                cursor.execute("SELECT pg_advisory_lock(%s)", [number])
+                cursor.execute(f"SELECT pg_advisory_{lock}(%s)", [number])
         try:
             yield
         finally:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+                cursor.execute(f"SELECT pg_advisory_{unlock}(%s)", [number])
         return
     folder = Path(settings.ROOTCELLAR_HOME) / "locks"
     folder.mkdir(exist_ok=True)
     with open(folder / f"{name}.lock", "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
             logger.warning(_WAITING, name)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, how)
         yield

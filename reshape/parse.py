@@ -20,6 +20,7 @@ from django.db import models
 
 from raw_store.cycles import rare_collections
 from raw_store.errors import ArchiveError
+from raw_store.locks import RECORDS, shared
 from raw_store.payload import Payload, digest
 from raw_store.rows import to_table
 from raw_store.segments import iter_readable
@@ -87,7 +88,13 @@ def parse_segments(
     `advance` is called with the number of payloads done. A segment that cannot be read is
     named in `damaged`; the others are parsed.
     """
-    transforms = list(transforms)
+    with shared(RECORDS):
+        return _parse_segments(list(transforms), archive, advance)
+
+
+def _parse_segments(
+    transforms: list[Transform], archive: "Archive", advance: Advance | None
+) -> Parsed:
     for transform in transforms:
         mark_used(label_of(transform))
     sweep_temporaries()

@@ -8,6 +8,7 @@ from uuid import UUID
 import duckdb
 
 from raw_store.archive import Archive
+from raw_store.locks import RECORDS, shared
 
 from .parse import label_of, parse_payloads
 from .records import BORROWED, OUTCOME_SCHEMA, OUTCOMES, parsed_segments, record_files
@@ -68,10 +69,11 @@ def find_outcomes(
     reading = present_reading(transform, archive, within)
     read_outcomes(connection, reading)
     if borrowed := borrowed_versions(connection):
-        for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
-            some = borrowed[start : start + _BORROWED_AT_ONCE]
-            payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
-            parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
+        with shared(RECORDS):
+            for start in range(0, len(borrowed), _BORROWED_AT_ONCE):
+                some = borrowed[start : start + _BORROWED_AT_ONCE]
+                payloads = archive.read_many([UUID(fetch_id) for fetch_id in some])
+                parse_payloads(transform, [payloads[fetch_id] for fetch_id in sorted(payloads)])
         reading = present_reading(transform, archive, within)
         read_outcomes(connection, reading)
     return reading

@@ -50,7 +50,7 @@ def grace() -> timedelta:
 
 def sweep_records(older_than: timedelta | None = None) -> Swept:
     """Remove the record files of earlier code that were not used for `older_than`, by default
-    `RECORDS_GRACE`. Call it while no replay is under way (`exclusive("load")`).
+    `RECORDS_GRACE`. Call it while nothing is derived (`exclusive("load")` and of `RECORDS`).
     """
     limit = time.time() - (grace() if older_than is None else older_than).total_seconds()
     kept = labels_in_use()

@@ -2,6 +2,7 @@
 
 python -m tests.erase_child fill            archive, replay, compact, replay again
 python -m tests.erase_child killed POINT    erase, and die with SIGKILL at a point
+python -m tests.erase_child beside          erase while a diff of other code has read, not written
 python -m tests.erase_child finish          finish what was interrupted, and as below
 python -m tests.erase_child left            what the archive and the tables hold, as JSON
 python -m tests.erase_child restore         the same after the index was made from the files
@@ -12,6 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import django
@@ -29,6 +32,7 @@ def main(action: str, *arguments: str) -> None:
     actions: dict[str, Callable[..., object]] = {
         "fill": fill,
         "killed": killed,
+        "beside": beside,
         "finish": finish,
         "left": left,
         "restore": restore,
@@ -117,6 +121,36 @@ def killed(point: str) -> object:
     die_after(*places[point])
     call_command("archive", "erase", "--url", SECRET_URL, "--yes")
     return None
+
+
+def beside() -> object:
+    """Erase while `replay --diff` parses with other code: after it has read, before it writes."""
+    from etl.diffing import find_diff
+    from reshape import parse, registry
+
+    reading: Any = parse
+    name = "sample.transform_loans"
+    registry._transforms[name] = replace(registry._transforms[name], code_digest="other")
+    erasing = Thread(
+        target=call_command,
+        args=["archive", "erase", "--url", SECRET_URL, "--yes"],
+        kwargs={"stdout": sys.stderr},
+    )
+    waits: list[bool] = []
+    iter_readable = reading.iter_readable
+
+    def read_and_be_overtaken(*arguments: Any) -> Any:
+        payloads = list(iter_readable(*arguments))
+        if not erasing.ident:
+            erasing.start()
+            erasing.join(3)
+            waits.append(erasing.is_alive())
+        yield from payloads
+
+    reading.iter_readable = read_and_be_overtaken
+    find_diff("sample")
+    erasing.join()
+    return {"waits": waits}
 
 
 def finish() -> object:

@@ -134,6 +134,13 @@ def test_an_erasure_that_is_killed_is_finished_by_the_next(point, home, erased):
     assert traces(home) == set()
 
 
+def test_what_a_diff_parses_meanwhile_is_erased_too(home):
+    said = child(home, "beside")
+
+    assert said == {"waits": [True]}
+    assert traces(home) == set()
+
+
 def traces(home: Path) -> set[tuple[str, str]]:
     """The canaries that are in a file below a home, raw or decoded, with the folder it is in."""
     found = set()

@@ -30,6 +30,7 @@ from ingest.display import as_size
 from raw_store import commands
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
+from raw_store.locks import RECORDS, shared
 from reshape.against import LAST, versions_of
 from reshape.difference import SAMPLE_SIZE
 from reshape.errors import LimitExceeded, ReshapeError
@@ -248,7 +249,9 @@ class Command(commands.Command):
                 told.append(derive(source, archive, as_of=as_of, progress=progress))
                 yield told[-1]
 
-        written = write_into(options["into"], derivations(), archive, as_of=as_of)
+        # An erasure waits: what it erases must not come to lie in the file after it.
+        with shared(RECORDS):
+            written = write_into(options["into"], derivations(), archive, as_of=as_of)
         if not options["json"]:
             self.stdout.write(f"wrote {options['into']}; nothing live has changed")
         for derivation in told:
