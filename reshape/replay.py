@@ -86,11 +86,13 @@ def derive(
             is_as_loaded=True,
         )
     parsed = parse_new(source, archive, progress=progress)
+    linked = link(source, archive, as_of=as_of, targets=targets, inputs=inputs, since=since)
     return Derivation(
         parsed=parsed,
-        linked=link(source, archive, as_of=as_of, targets=targets, inputs=inputs, since=since),
+        linked=linked,
         fingerprints=_fingerprints(source),
-        inputs="" if parsed.damaged else inputs,
+        # Restored, a damaged segment has the name it had, and must not count as known.
+        inputs="" if parsed.damaged or linked.damaged else inputs,
     )
 
 

@@ -259,3 +259,23 @@ def test_a_link_cut_short_after_a_compaction_leaves_a_state_that_another_does_no
     assert ways == ["touched"] * 4
     assert set(Author.objects.values_list("code", flat=True)) == {"a0", "a1"}
     assert_as_linked_in_full(archive)
+
+
+def test_a_parsed_segment_that_was_missing_counts_again_once_it_is_restored(archive, home):
+    put(archive, 0, 1, authors=[author("a", "as it was")])
+    refresh("sample", archive=archive)
+    (first,) = archive.segments()
+    put(archive, 1, 1, authors=[author("a", "as it is")])
+    refresh("sample", archive=archive)
+    (second,) = (each for each in archive.segments() if each.name != first.name)
+    file, aside = home / "archive" / second.path, home / "aside"
+    file.rename(aside)
+    state_path("sample").unlink()
+    put(archive, 2, 2, authors=[author("b")])
+    refresh("sample", archive=archive)
+    damaged = Author.objects.get(code="a").name
+    aside.rename(file)
+
+    refresh("sample", archive=archive)
+
+    assert (damaged, Author.objects.get(code="a").name) == ("as it was", "as it is")
