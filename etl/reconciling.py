@@ -109,7 +109,10 @@ def _compare_copy(model: type[models.Model], source: str) -> CopyProblem | None:
     try:
         if present_copy(model) is None:
             return CopyProblem(
-                table=table, path=str(path), difference=None, error="its columns are others"
+                table=table,
+                path=str(path),
+                difference=None,
+                error="it cannot be read, or its columns are others",
             )
         with duck() as duckdb:
             live = live_rows(connection, model, source)

@@ -5,9 +5,11 @@ never the serving database. `ModelState` says which copy a table equals; one tha
 written again from the table.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db import connection, models
@@ -19,16 +21,22 @@ from .models import Derived, ModelState
 from .sql import duck, empty_table
 from .tables import read_table
 
+logger = logging.getLogger(__name__)
+
 
 def present_copy(model: type[models.Model]) -> Path | None:
     """The copy that equals the table as last loaded; None where there is none here.
 
-    A copy made before the model's columns changed is none. Tables that sources share
-    (quarantine, held rows) have no copy.
+    A copy made before the model's columns changed is none, nor is one that cannot be read. Tables
+    that sources share (quarantine, held rows) have no copy.
     """
     state = ModelState.objects.filter(table=model._meta.db_table).first()
     path = Path(settings.WAREHOUSE_DIR) / state.copy_path if state else None
-    return path if path and path.exists() and _fits(path, model) else None
+    try:
+        return path if path and path.exists() and _fits(path, model) else None
+    except (pa.ArrowInvalid, OSError) as error:
+        logger.warning("copy unreadable, to be written anew path=%s error=%s", path, error)
+        return None
 
 
 def present_copies(of: Iterable[type[models.Model]]) -> dict[str, Path]:

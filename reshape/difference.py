@@ -192,8 +192,12 @@ class Comparison:
             f"(SELECT * FROM changed ORDER BY {order} LIMIT {sample_size}) USING ({order}) "
             f"ORDER BY {order}"
         ).to_pylist()
-        for is_now, was in zip(rows, before, strict=True):
-            key = {name.strip('"'): is_now[name.strip('"')] for name in self._key}
+        names = [name.strip('"') for name in self._key]
+        # By key: a copy that is damaged may have one twice.
+        known = {tuple(was[name] for name in names): was for was in before}
+        for is_now in rows:
+            key = {name: is_now[name] for name in names}
+            was = known[tuple(key.values())]
             changes = {
                 name: {"was": was[name], "is": value}
                 for name, value in is_now.items()

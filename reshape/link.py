@@ -46,7 +46,7 @@ from .link_state import known_state, new_segments, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
 from .models import Derived, HeldRow, QuarantineEntry, SourceState, derived_models
 from .neighbours import targets_elsewhere
-from .readings import Reading, find_outcomes, present_reading, read_outcomes
+from .readings import Reading, find_outcomes, told_records
 from .registry import Transform, transforms_of
 from .rejected import collect_rejected
 from .sql import duck, empty_table, quoted, quoted_name
@@ -85,6 +85,8 @@ class Linked:
     emptied: list[Emptied] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """The segments that cannot be read, and why."""
+    lacks_records: bool = False
+    """Whether record files hold less than the outcomes beside them tell of."""
 
 
 def link(
@@ -298,13 +300,15 @@ def _collect(
     reading: Reading | None,
 ) -> None:
     """Add what one transform says about the current versions of its feed."""
+    is_present = reading is None
     reading = find_outcomes(connection, transform, archive, reading)
     find_current(connection, feed, as_of)
+    count = 0
     for model in derived:
         files = reading.files(_table(model))
         if files:
             columns = _given(model, files)
-            connection.execute(
+            ((inserted,),) = connection.execute(
                 f"""
                 INSERT INTO records_{_table(model)}
                 SELECT {columns}, r.fetch_id, s.fetched_at, s.sequence, $transform, r._ordinal,
@@ -314,7 +318,9 @@ def _collect(
                     ON s.fetch_id = r.fetch_id::UUID AND s.is_start AND s.payload_id IS NOT NULL
                 """,
                 {"transform": transform.name, "files": [str(path) for path in files]},
-            )
+            ).fetchall()
+            count += inserted
+    linked.lacks_records |= is_present and count < told_records(connection)
     _report(connection, transform, feed, linked)
     linked.rejected_count += collect_rejected(connection, transform, reading, derived)
     linked.measures.append(measure(connection, transform, feed, as_of))
@@ -343,26 +349,6 @@ def _given(model: type[models.Model], files: list[Path]) -> str:
     return ", ".join(
         f"r.{quoted_name(name)}" if name in held else "NULL" for name in record_columns(model)
     )
-
-
-def needed_versions(feed_name: str, archive: Archive) -> set[str]:
-    """The fetches that start a version which a transform of the feed takes as current.
-
-    Where every version counts (`current="all"`) none is more needed than another.
-    """
-    transforms = [t for t in transforms_of(feed_name.partition(".")[0]) if t.feed == feed_name]
-    if not transforms or feeds.get(feed_name).current == "all":
-        return set()
-    feed = feeds.get(feed_name)
-    found: set[str] = set()
-    with duck() as connection:
-        find_versions(connection, archive, feed_name, None)
-        for transform in transforms:
-            read_outcomes(connection, present_reading(transform, archive))
-            find_current(connection, feed, None)
-            rows = connection.execute("SELECT fetch_id::VARCHAR FROM current").fetchall()
-            found.update(fetch_id for (fetch_id,) in rows)
-    return found
 
 
 def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> list[Emptied]:

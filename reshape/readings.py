@@ -104,6 +104,14 @@ def read_outcomes(connection: duckdb.DuckDBPyConnection, reading: Reading) -> No
     )
 
 
+def told_records(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many records the `outcomes` tell of."""
+    ((told,),) = connection.execute(
+        "SELECT coalesce(sum(record_count), 0) FROM outcomes"
+    ).fetchall()
+    return int(told)
+
+
 def _keep_what_was_read(connection: duckdb.DuckDBPyConnection) -> None:
     """Of two outcomes, as a retry cut short leaves them, keep the one that was read."""
     ((repeated,),) = connection.execute(

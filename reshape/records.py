@@ -110,6 +110,14 @@ def record_files(folder: str, label: str, segments: Iterable[str]) -> list[Path]
     return [there[name] for name in segments if name in there]
 
 
+def forget_records(label: str, name: str) -> None:
+    """Remove a segment's files of one transform, the outcome first: it is parsed anew."""
+    root = Path(settings.RECORDS_DIR)
+    others = [path.parent.name for path in root.glob(f"*/{label}") if path.parent.name != OUTCOMES]
+    for folder in (OUTCOMES, *others):
+        (root / folder / label / f"{name}.parquet").unlink(missing_ok=True)
+
+
 def sweep_temporaries(older_than_seconds: float = 86_400) -> None:
     """Remove what killed processes left half written."""
     root = Path(settings.RECORDS_DIR)

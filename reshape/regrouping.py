@@ -4,6 +4,7 @@ A record says what one payload says, whichever segment holds that, so the new se
 record files are the old ones' rows, sorted out anew. Nothing is parsed again.
 """
 
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.conf import settings
 
+from raw_store import feeds
 from raw_store.archive import Archive
 
-from .link import needed_versions
 from .link_state import forget_states
-from .records import BORROWED, OUTCOMES, parsed_segments, record_files
+from .readings import present_reading, read_outcomes
+from .records import BORROWED, OUTCOMES, forget_records, parsed_segments, record_files
+from .registry import transforms_of
 from .slices import forget_slices
+from .sql import duck
+from .versions import find_current, find_versions
+
+logger = logging.getLogger(__name__)
+
+_UNREADABLE = (pa.ArrowInvalid, OSError)
 
 
 class RecordFiles:
@@ -29,10 +38,14 @@ class RecordFiles:
         for label in _labels():
             if not parsed_segments(label) >= set(replaced):
                 continue
-            for segment, fetch_ids in by.items():
-                kept = pa.array(fetch_ids.to_pylist(), pa.string())
-                for folder in _folders(label):
-                    _regroup(folder, label, replaced, segment, kept)
+            try:
+                for segment, fetch_ids in by.items():
+                    kept = pa.array(fetch_ids.to_pylist(), pa.string())
+                    for folder in _folders(label):
+                        _regroup(folder, label, replaced, segment, kept)
+            except _UNREADABLE as error:
+                # The new segment is parsed.
+                logger.warning("record files not regrouped label=%s error=%s", label, error)
 
     def forget(self, names: Sequence[str]) -> None:
         """Remove the record files of segments whose own files are gone."""
@@ -71,6 +84,15 @@ def drop_earlier(label: str, fetch_ids: Collection[str], keep: Collection[str]) 
 
 
 def _drop(path: Path, gone: pa.Array) -> None:
+    try:
+        _rewrite(path, gone)
+    except _UNREADABLE as error:
+        # It may hold what must go, and what else it holds can be made anew.
+        logger.warning("record file unreadable, removed path=%s error=%s", path, error)
+        forget_records(path.parent.name, path.stem)
+
+
+def _rewrite(path: Path, gone: pa.Array) -> None:
     file = pq.ParquetFile(path)
     found = file.read(columns=["fetch_id"])["fetch_id"]
     if not pc.any(pc.is_in(found, gone)).as_py():
@@ -121,3 +143,23 @@ def _regroup(
 
 def _root() -> Path:
     return Path(settings.RECORDS_DIR)
+
+
+def needed_versions(feed_name: str, archive: Archive) -> set[str]:
+    """The fetches that start a version which a transform of the feed takes as current.
+
+    Where every version counts (`current="all"`) none is more needed than another.
+    """
+    transforms = [t for t in transforms_of(feed_name.partition(".")[0]) if t.feed == feed_name]
+    if not transforms or feeds.get(feed_name).current == "all":
+        return set()
+    feed = feeds.get(feed_name)
+    found: set[str] = set()
+    with duck() as connection:
+        find_versions(connection, archive, feed_name, None)
+        for transform in transforms:
+            read_outcomes(connection, present_reading(transform, archive))
+            find_current(connection, feed, None)
+            rows = connection.execute("SELECT fetch_id::VARCHAR FROM current").fetchall()
+            found.update(fetch_id for (fetch_id,) in rows)
+    return found

@@ -17,6 +17,7 @@ from django.db import connection
 
 from raw_store.archive import Archive
 from raw_store.errors import closest_first
+from raw_store.locks import RECORDS, shared
 from raw_store.progress import Progress
 
 from .difference import SAMPLE_SIZE, Comparison, Difference, live_rows
@@ -27,6 +28,7 @@ from .inputs import inputs_of
 from .limits import advice
 from .link import Linked, as_loaded, link, loaded_inputs
 from .load import load
+from .mending import READING_FAILED, mend, says_unreadable
 from .models import QuarantineEntry
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
@@ -75,6 +77,33 @@ def derive(
     known_transforms(source)
     # A compaction between two steps must not change which segments they speak of.
     archive = archive.pinned()
+
+    def once() -> Derivation:
+        return _derive(source, archive, as_of, progress, targets, for_load=for_load, anew=anew)
+
+    with shared(RECORDS):
+        try:
+            derivation = once()
+        except READING_FAILED as error:
+            if not (says_unreadable(error) and mend(source)):
+                raise
+            return once()
+        if derivation.linked.lacks_records and mend(source):
+            discard(derivation)
+            return once()
+    return derivation
+
+
+def _derive(
+    source: str,
+    archive: Archive,
+    as_of: datetime | None,
+    progress: bool,
+    targets: Targets,
+    *,
+    for_load: bool,
+    anew: bool,
+) -> Derivation:
     inputs = inputs_of(source, archive) if for_load and as_of is None and not targets else ""
     since = "" if anew or not inputs else loaded_inputs(source)
     if since and since == inputs and (unchanged := as_loaded(source)):

@@ -101,6 +101,13 @@ def parsed_slices(root: Path, segment: str, label: str) -> set[str]:
     return {path.stem for path in folder.glob("*.parquet")}
 
 
+def slices_of(root: Path, label: str) -> Iterator[tuple[str, list[Path]]]:
+    """Segment → the files of its slices by the transform `label`."""
+    for folder in sorted((root / SLICES).glob("*")):
+        if files := sorted(folder.glob(f"*/{label}/*.parquet")):
+            yield folder.name, files
+
+
 def join(root: Path, segment: str, label: str, names: Sequence[str]) -> bool:
     """Make the segment's record files of those of its slices `names`, which are removed.
 

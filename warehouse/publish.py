@@ -39,12 +39,12 @@ class _HasPath(Protocol):
 
 
 def current_build(folder: Path | None = None) -> Path | None:
-    """The published build's file, or None before the first one."""
+    """The published build's file, or None before the first one, or where the pointer is damaged."""
     folder = settings.WAREHOUSE_DIR if folder is None else folder
     assert folder is not None
     try:
         name = (folder / POINTER).read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
     return folder / name
 
