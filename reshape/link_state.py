@@ -105,6 +105,8 @@ class NewState:
         """Make it the source's state."""
         self._connection.execute("INSERT INTO fresh.about VALUES (?)", [inputs])
         self._connection.execute("DETACH fresh")
+        # Of a process that was killed. It fits no other file, which could then never be opened.
+        _log_of(self._path).unlink(missing_ok=True)
         self._temporary.replace(self._path)
 
     def close(self) -> None:
@@ -220,7 +222,9 @@ def note(
 
 def forget_state(source: str) -> None:
     """Remove what was learned of a source, whose record files will say something else."""
-    state_path(source).unlink(missing_ok=True)
+    path = state_path(source)
+    path.unlink(missing_ok=True)
+    _log_of(path).unlink(missing_ok=True)
 
 
 def forget_states() -> None:
@@ -232,3 +236,8 @@ def forget_states() -> None:
 def state_path(source: str) -> Path:
     """Where a source's state lies."""
     return Path(settings.RECORDS_DIR) / FOLDER / f"{source}.duckdb"
+
+
+def _log_of(path: Path) -> Path:
+    """Where DuckDB writes what is committed and not in the file yet."""
+    return path.with_name(f"{path.name}.wal")

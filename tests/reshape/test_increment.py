@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import duckdb
 import pytest
 from django.db import connection
 from django.db.models import Model
@@ -279,3 +280,20 @@ def test_a_parsed_segment_that_was_missing_counts_again_once_it_is_restored(arch
     refresh("sample", archive=archive)
 
     assert (damaged, Author.objects.get(code="a").name) == ("as it was", "as it is")
+
+
+def test_what_a_killed_link_had_committed_is_not_laid_upon_the_state_of_a_full_one(archive, ways):
+    put(archive, 0, 1, authors=[author("a")])
+    refresh("sample", archive=archive)
+    with duckdb.connect(str(state_path("sample"))) as state:
+        state.execute("PRAGMA disable_checkpoint_on_shutdown")
+        state.execute("UPDATE about SET inputs = 'of a load that never was'")
+    left = list(state_path("sample").parent.glob("*.wal"))
+    refresh("sample", archive=archive, trust_copies=False)
+    put(archive, 1, 2, authors=[author("b")])
+
+    refresh("sample", archive=archive)
+
+    assert len(left) == 1
+    assert ways == ["touched"]
+    assert_as_linked_in_full(archive)
