@@ -30,6 +30,9 @@ from .tables import ROWS_PER_BATCH, delete_rows, upsert_rows
 
 logger = logging.getLogger(__name__)
 
+LOCK_TIMEOUT_S = 60
+"""How long a load waits for who holds its tables or rows, on PostgreSQL; SQLite waits as long."""
+
 Copies = Mapping[type[models.Model], Path]
 
 
@@ -125,6 +128,7 @@ def load(
     )
     try:
         with transaction.atomic(), duck() as duckdb, rare_collections():
+            _wait_no_longer_than(LOCK_TIMEOUT_S)
             made = frozenset(prepare())
             ModelState.objects.filter(table__in=made).delete()
             loading = _Loading(duckdb, trust_copies, may_delete, progress, made)
@@ -140,6 +144,13 @@ def load(
         staging.release(connection)
     logger.info("loaded source=%s changed=%d", source, loaded.changed_count)
     return loaded
+
+
+def _wait_no_longer_than(seconds: float) -> None:
+    """In this transaction, let a statement fail that waits longer than so for a lock."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
 
 
 class _Loading(NamedTuple):

@@ -7,6 +7,7 @@ from django.db import connection
 
 from etl.walk import refresh
 from raw_store.archive import Archive
+from reshape.errors import LoadFailed
 from reshape.models import HeldRow, ModelState, QuarantineEntry, SourceState
 from tests.making import at, make_payload
 from tests.sample.models import Author, Book, Loan
@@ -224,3 +225,23 @@ def test_damaged_segment_withholds_deletions_and_is_named(archive, home):
     assert result.loaded.withheld_count == 1
     assert first.name in " ".join(result.derivation.damaged)
     assert not ModelState.objects.filter(table="sample_author").exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite waits for as long by itself")
+def test_a_load_does_not_wait_for_ever_for_who_holds_its_rows(archive, monkeypatch):
+    put(archive, LIBRARY)
+    refresh("sample", archive=archive)
+    put(archive, {"authors": [{"code": "a", "name": "Anne"}]}, minute=1)
+    monkeypatch.setattr("reshape.load.LOCK_TIMEOUT_S", 0.1)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN; UPDATE sample_author SET name = name")
+
+        with pytest.raises(LoadFailed, match="lock timeout"):
+            refresh("sample", archive=archive)
+    finally:
+        other.close()
+    refresh("sample", archive=archive)
+
+    assert Author.objects.get(code="a").name == "Anne"
