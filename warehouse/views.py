@@ -26,6 +26,8 @@ _SEGMENT_OPTIONS = (
     "hive_types = {'date': DATE}"
 )
 _MAGIC = b"PAR1"
+# How often the archive's folder is looked at while segments in it are being replaced.
+_LOOKS = 10
 # How the name of a copy that is a layer parts that of the file it lies upon from its own.
 _UPON = "+"
 
@@ -110,14 +112,18 @@ def _readable_segments(connection: duckdb.DuckDBPyConnection, folder: Path) -> s
     """The archive's segments as `read_parquet` takes them; None where there are none.
 
     Normally a pattern, so that later segments are seen too. One damaged segment would make
-    every query fail, so when there is one, those that can be read are listed.
+    every query fail, so when there is one, those that can be read are listed. One that a compaction
+    has replaced since it was listed is not damaged: then the folder is looked at again.
     """
-    files = sorted(folder.glob(f"{_PARTITIONS}/*.parquet"))
-    if not files:
-        return None
     pattern = _literal(folder / _PARTITIONS / "*.parquet")
-    if all(map(_is_whole, files)) and _is_readable(connection, pattern):
-        return pattern
+    for _ in range(_LOOKS):
+        files = sorted(folder.glob(f"{_PARTITIONS}/*.parquet"))
+        if not files:
+            return None
+        if all(map(_is_whole, files)) and _is_readable(connection, pattern):
+            return pattern
+        if all(path.exists() for path in files):
+            break
     readable = [
         literal
         for literal in map(_literal, filter(_is_whole, files))
@@ -133,11 +139,14 @@ def _readable_segments(connection: duckdb.DuckDBPyConnection, folder: Path) -> s
 
 def _is_whole(path: Path) -> bool:
     """Whether the file begins and ends as a Parquet file does: cheap enough to ask of them all."""
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - len(_MAGIC)))
-        return start == _MAGIC and file.read() == _MAGIC
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - len(_MAGIC)))
+            return start == _MAGIC and file.read() == _MAGIC
+    except FileNotFoundError:
+        return False
 
 
 def _is_readable(connection: duckdb.DuckDBPyConnection, segments: str) -> bool:

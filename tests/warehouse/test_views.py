@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raw_store.rows import SCHEMA
+from warehouse import views
 
 from .conftest import FETCH, rows
 
@@ -91,3 +92,19 @@ def test_an_archive_that_is_no_folder_has_no_views(rollups):
         for (name,) in rows(made.path, "SELECT view_name FROM duckdb_views() WHERE NOT internal")
     }
     assert names == {"quakes_quake", "quakes_station"}
+
+
+def test_a_segment_that_is_replaced_meanwhile_is_not_taken_for_a_damaged_one(rollups, monkeypatch):
+    replaced = write_segment(rollups, "a")
+    write_segment(rollups, "b")
+    is_whole = views._is_whole
+
+    def replace_and_ask(path):
+        replaced.unlink(missing_ok=True)
+        return is_whole(path)
+
+    monkeypatch.setattr(views, "_is_whole", replace_and_ask)
+    made = rollups.build()
+    write_segment(rollups, "c")
+
+    assert rows(made.path, "SELECT count(*) FROM archive") == [(2,)]
