@@ -25,7 +25,7 @@ from raw_store.payload import Payload, digest
 from raw_store.rows import to_table
 from raw_store.segments import iter_readable
 
-from . import slices
+from . import slices, staging
 from .batches import OF_THE_PROCESS
 from .columns import columns_of
 from .errors import Overlong, RowInvalid
@@ -44,6 +44,7 @@ from .records import (
 )
 from .registry import Transform
 from .rejected import known_key, line_of, whole_payload
+from .sql import sweep_spilled
 from .sql_transform import is_sql
 from .tasks import Task, segments_to_parse, task_of, tasks_of
 from .tasks import label_of as label_of
@@ -99,6 +100,8 @@ def _parse_segments(
         mark_used(label_of(transform))
     sweep_temporaries()
     slices.sweep_slices()
+    staging.sweep()
+    sweep_spilled()
     tasks = list(tasks_of(transforms, archive))
     total = Parsed()
     joins = _Joins(transforms, archive, tasks)

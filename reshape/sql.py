@@ -1,7 +1,9 @@
 """DuckDB as this stage uses it: the connection, types and quoting."""
 
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ def duck(file: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
     # Not above: a process that only parses starts without it.
     import duckdb
 
-    folder = Path(settings.ROOTCELLAR_HOME) / "tmp"
+    folder = _spill_folder()
     folder.mkdir(exist_ok=True)
     # Each connection spills to a folder of its own: DuckDB does not share one.
     with TemporaryDirectory(dir=folder, prefix="duckdb-") as spill:
@@ -40,6 +42,18 @@ def duck(file: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
             yield connection
         finally:
             connection.close()
+
+
+def sweep_spilled(older_than_seconds: float = 86_400) -> None:
+    """Remove what connections of killed processes left."""
+    for left in _spill_folder().glob("duckdb-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > older_than_seconds:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _spill_folder() -> Path:
+    return Path(settings.ROOTCELLAR_HOME) / "tmp"
 
 
 def empty_table(name: str, schema: pa.Schema) -> str:

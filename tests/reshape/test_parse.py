@@ -1,6 +1,7 @@
 """Parse: record files, the process pool, and code that changes under way."""
 
 import importlib
+import os
 import re
 import sys
 from dataclasses import replace
@@ -216,3 +217,18 @@ def test_fingerprint_follows_the_columns(pages, monkeypatch):
     monkeypatch.setattr(Author._meta.get_field("name"), "max_length", 99)
 
     assert fingerprint(pages) != before
+
+
+def test_what_killed_processes_left_is_swept(home, archive, pages):
+    left = [home / "tmp" / "duckdb-old", home / "warehouse" / "staged" / "old.sqlite3"]
+    in_use = home / "tmp" / "duckdb-new"
+    for folder in (left[0], left[1].parent, in_use):
+        folder.mkdir(parents=True)
+    (left[0] / "spilled.tmp").touch()
+    left[1].touch()
+    for path in left:
+        os.utime(path, (0, 0))
+
+    parse_segments([pages], archive)
+
+    assert [path.exists() for path in (*left, in_use)] == [False, False, True]
