@@ -26,6 +26,7 @@ from reshape.load import Loaded, Part, load, settle
 from reshape.models import derived_models
 from reshape.relinking import damage, relink
 from reshape.replay import Derivation, derive, withhold
+from reshape.room import room_needed
 from reshape.sweeping import Swept, sweep_records
 from warehouse.build import Build, build, is_current
 from warehouse.errors import AssertFailed
@@ -58,6 +59,7 @@ class Refreshed:
     """The sources that rest on this one and were linked again, loaded in the same transaction."""
 
 
+@room_needed()
 def refresh(
     source: str,
     *,

@@ -35,6 +35,10 @@ class TableMistyped(ReshapeError):
     """A table holds a value that its column cannot hold: another program wrote it."""
 
 
+class DiskFull(ReshapeError):
+    """There is no room for what is derived; no row has changed."""
+
+
 class FileUnwritable(ReshapeError):
     """A new file cannot be made where it should be."""
 

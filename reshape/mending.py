@@ -19,6 +19,7 @@ from .link_state import forget_state, state_path
 from .parse import label_of
 from .records import OUTCOMES, REJECTED, forget_records, parsed_segments, record_files
 from .registry import transforms_of
+from .room import is_of_full_disk
 from .slices import remove_slices, slices_of
 from .sql import quoted_name
 
@@ -32,7 +33,7 @@ def says_unreadable(error: Exception) -> bool:
     """Whether an error may be that of a damaged file: Arrow's has no number of the system's."""
     if isinstance(error, OSError):
         return error.errno in (None, errno.EIO)
-    return not isinstance(error, duckdb.InterruptException)
+    return not (isinstance(error, duckdb.InterruptException) or is_of_full_disk(error))
 
 
 def mend(source: str) -> bool:

@@ -32,6 +32,7 @@ from .mending import READING_FAILED, mend, says_unreadable
 from .models import QuarantineEntry
 from .parse import Parsed, parse_segments, payloads_to_parse
 from .registry import Transform, all_transforms, transforms_of
+from .room import room_needed
 from .sql import duck
 from .sql_discovery import refuse_broken
 
@@ -58,6 +59,7 @@ class Derivation:
         return sorted({*self.parsed.damaged, *self.linked.damaged})
 
 
+@room_needed()
 def derive(
     source: str,
     archive: Archive,
