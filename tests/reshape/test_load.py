@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from etl.walk import refresh
@@ -245,3 +246,17 @@ def test_a_load_does_not_wait_for_ever_for_who_holds_its_rows(archive, monkeypat
     refresh("sample", archive=archive)
 
     assert Author.objects.get(code="a").name == "Anne"
+
+
+def test_tables_that_a_migration_made_anew_are_filled_again(archive):
+    put(archive, LIBRARY)
+    refresh("sample", archive=archive)
+    before = snapshot(Author)
+    call_command("migrate", "sample", "zero", verbosity=0)
+    call_command("migrate", verbosity=0)
+    emptied = snapshot(Author)
+
+    refresh("sample", archive=archive)
+
+    assert (emptied, snapshot(Author)) == ([], before)
+    assert Loan.objects.count() == 1
