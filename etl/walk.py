@@ -15,7 +15,7 @@ from django.db import connection, models
 
 from raw_store import feeds
 from raw_store.archive import Archive
-from raw_store.locks import RECORDS, exclusive
+from raw_store.locks import RECORDS, exclusive, shared
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
@@ -84,7 +84,7 @@ def refresh(
     source is loaded again.
     """
     refuse_within_import()
-    with exclusive("load"):
+    with exclusive("load"), shared(RECORDS):
         archive = (archive or Archive()).pinned()
         derivation = derive(
             source,

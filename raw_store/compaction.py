@@ -27,7 +27,7 @@ from .digests import iter_digests
 from .durability import hidden_name, hide_file
 from .errors import ArchiveError, SegmentCorrupt
 from .files import delete_file
-from .locks import exclusive
+from .locks import RECORDS, exclusive, exclusive_if_free
 from .models import LatestVersion, ReplacedSegment, Segment
 from .regrouping import TARGET_BYTES, TARGET_ROWS, Advance, Changes, regroup
 from .segments import SegmentInfo, iter_tables
@@ -80,7 +80,9 @@ def compact(
     """
     done = Compacted()
     with exclusive(LOCK):
-        sweep_replaced(url, grace)
+        # Who derives something for longer than the grace still reads the files it has listed.
+        with exclusive_if_free(RECORDS) as is_unread:
+            sweep_replaced(url, grace if is_unread else timedelta.max)
         for batch in plan(feeds, due_only=due_only):
             try:
                 written = replace(url, batch, advance=advance)

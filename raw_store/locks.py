@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from django.db import connection
@@ -44,9 +45,33 @@ def shared(name: str) -> Iterator[None]:
 
 
 @contextmanager
+def exclusive_if_free(name: str) -> Iterator[bool]:
+    """Hold the lock called `name` if nobody else does; whether it is held. Does not wait."""
+    if connection.vendor == "postgresql":
+        number = _number(name)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+            is_held = cursor.fetchone() == (True,)
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+        return
+    with _open(name) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
 def _held(name: str, how: int, lock: str, unlock: str) -> Iterator[None]:
     if connection.vendor == "postgresql":
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        number = _number(name)
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT pg_try_advisory_{lock}(%s)", [number])
             if cursor.fetchone() == (False,):
@@ -58,12 +83,20 @@ def _held(name: str, how: int, lock: str, unlock: str) -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT pg_advisory_{unlock}(%s)", [number])
         return
-    folder = Path(settings.ROOTCELLAR_HOME) / "locks"
-    folder.mkdir(exist_ok=True)
-    with open(folder / f"{name}.lock", "w") as file:
+    with _open(name) as file:
         try:
             fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
             logger.warning(_WAITING, name)
             fcntl.flock(file, how)
         yield
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+def _open(name: str) -> IO[str]:
+    folder = Path(settings.ROOTCELLAR_HOME) / "locks"
+    folder.mkdir(exist_ok=True)
+    return open(folder / f"{name}.lock", "w")

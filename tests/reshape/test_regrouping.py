@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 
 from etl.walk import refresh
+from raw_store import compaction
 from raw_store.archive import Archive
+from reshape import replay
 from reshape.parse import label_of, parse_segments
 from reshape.records import OUTCOMES, parsed_segments, records_dir
 from reshape.registry import transforms_of
-from reshape.replay import derive
+from reshape.replay import derive, parse_new
 from tests.making import make_payload
 from tests.sample.models import Author
 
@@ -99,3 +101,23 @@ def test_a_derivation_speaks_of_the_same_segments_though_they_are_compacted_mean
 
     assert derived.linked.row_counts["sample_author"] == 3
     assert derived.damaged == []
+
+
+def test_what_a_long_replay_has_listed_is_not_deleted_by_compactions_meanwhile(home, monkeypatch):
+    archive = Archive()
+    seal(archive, 1, 2, 3)
+
+    def parse_for_long(*arguments, **options):
+        parsed = parse_new(*arguments, **options)
+        for _ in range(2):
+            compaction.compact(archive.url, grace=timedelta(0))
+        return parsed
+
+    monkeypatch.setattr(replay, "parse_new", parse_for_long)
+    done = refresh("sample", archive=archive)
+    hidden = len(list((home / "archive").rglob("*.replaced")))
+    compaction.compact(archive.url, grace=timedelta(0))
+
+    assert done.derivation.damaged == []
+    assert len(authors()) == 3
+    assert (hidden, len(list((home / "archive").rglob("*.replaced")))) == (3, 0)
