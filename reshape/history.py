@@ -11,7 +11,8 @@ count then. So its states are the winners of a sweep over time:
 A state ends when another begins, or when the row is gone: its page answers 404 or 410, a
 newer complete listing leaves it out, or a version that no longer mentions it takes the place.
 
-Held rows are states too: whether the target of a link was there is not asked.
+Held rows are states too: whether the target of a link was there is not asked. So are the links
+that the rows of another model list (`reshape.listed_history`).
 """
 
 import logging
@@ -32,8 +33,10 @@ from raw_store.archive import Archive
 
 from .columns import columns_of
 from .errors import HistoryUnknown
+from .listed_history import add_listed, owners_of
+from .lists import list_columns
 from .merged_history import choose_merged
-from .merging import ranks_of, record_columns
+from .merging import linked_names, ranks_of, record_columns
 from .models import Derived
 from .parse import parse_segments
 from .readings import find_outcomes
@@ -77,7 +80,7 @@ def history(model: type[Derived], key: Any, *, archive: Archive | None = None) -
     """
     with _states(model, archive or Archive(), _key_values(model, key)) as connection:
         rows = (
-            connection.sql(f"SELECT * FROM states ORDER BY {VALID_FROM}")
+            connection.sql(f"SELECT {_told(model)} FROM states ORDER BY {VALID_FROM}")
             .to_arrow_table()
             .to_pylist()
         )
@@ -105,8 +108,8 @@ def write_history(model: type[Derived], path: Path, *, archive: Archive | None =
     try:
         with _states(model, archive or Archive(), None) as connection:
             ((count,),) = connection.execute(
-                f"COPY (SELECT * FROM states ORDER BY {order}) TO {quoted(str(temporary))} "
-                "(FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT {_told(model)} FROM states ORDER BY {order}) "
+                f"TO {quoted(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchall()
         temporary.replace(path)
     finally:
@@ -118,7 +121,10 @@ def write_history(model: type[Derived], path: Path, *, archive: Archive | None =
 def _states(
     model: type[Derived], archive: Archive, key: list[str] | None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the table `states`: of one row, or with no key of them all."""
+    """A connection with the table `states`: of one row, or with no key of them all.
+
+    Its columns: those of the linked table, lists included, then `valid_from` and `valid_to`.
+    """
     taken = {VALID_FROM, VALID_TO} & set(columns_of(model).schema.names)
     if taken:
         raise HistoryUnknown(
@@ -151,7 +157,16 @@ def _states(
             choose_merged(connection, columns_of(model), ranks_of(model, feed_of))
         else:
             _choose(connection, model)
+        for owner, field in owners_of(model):
+            place = columns_of(model).key.index(list_columns(field)[0].name)
+            with _states(owner, archive, None if key is None else [key[place]]) as of_owner:
+                add_listed(connection, field, of_owner, key)
         yield connection
+
+
+def _told(model: type[Derived]) -> str:
+    """The columns of a state that are told."""
+    return ", ".join(map(quoted_name, [*columns_of(model).schema.names, VALID_FROM, VALID_TO]))
 
 
 def _add_records(
@@ -198,7 +213,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, model: type[Derived]) -> None
     columns = columns_of(model)
     find_lives(connection, columns)
     find_winners(connection)
-    names = ", ".join(f"r.{quoted_name(name)}" for name in columns.schema.names)
+    names = ", ".join(f"r.{quoted_name(name)}" for name in linked_names(columns))
     connection.execute(
         f"""
         CREATE TABLE states AS

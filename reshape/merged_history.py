@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from .columns import Columns
-from .merging import merged
+from .merging import linked_names, merged
 from .sql import quoted_name
 
 _MOMENT = "_moment"
@@ -23,8 +23,8 @@ _MOMENT = "_moment"
 def choose_merged(
     connection: duckdb.DuckDBPyConnection, columns: Columns, ranks: Mapping[str, str]
 ) -> None:
-    """Make `states` of `records` and `counted`, as `history` does: the model's columns, then
-    `valid_from` and `valid_to`."""
+    """Make `states` of `records` and `counted`, as `history` does: the model's columns and lists,
+    then `valid_from` and `valid_to`."""
     key = ", ".join(map(quoted_name, columns.key))
     connection.execute(
         f"""
@@ -48,7 +48,7 @@ def choose_merged(
         key=(*columns.key, _MOMENT),
         schema=columns.schema.append(pa.field(_MOMENT, pa.timestamp("us", tz="UTC"))),
     )
-    names = ", ".join(f"as_then.{quoted_name(name)}" for name in columns.schema.names)
+    names = ", ".join(f"as_then.{quoted_name(name)}" for name in linked_names(columns))
     said = f"row({names})"
     in_time = f"PARTITION BY {key} ORDER BY {_MOMENT}"
     connection.execute(

@@ -107,7 +107,7 @@ def _take_all_current(connection: duckdb.DuckDBPyConnection, table: str, columns
     """Make `linked_TABLE` of `records_TABLE` where no key has several records: without a copy."""
     connection.execute(f"DELETE FROM records_{table} WHERE _is_current IS NOT TRUE")
     described = connection.execute(f"DESCRIBE records_{table}").fetchall()
-    wanted = set(_linked_names(columns))
+    wanted = set(linked_names(columns))
     for name in (name for name, *_ in described if name not in wanted):
         connection.execute(f"ALTER TABLE records_{table} DROP COLUMN {quoted_name(name)}")
     connection.execute(f"ALTER TABLE records_{table} RENAME TO linked_{table}")
@@ -124,7 +124,7 @@ def _newest(table: str, columns: Columns) -> str:
     given = _listed(column.name for column in columns.given)
     names = ", ".join(
         f"{'since' if name == 'fetch_id' else 'won'}.{quoted_name(name)}"
-        for name in _linked_names(columns)
+        for name in linked_names(columns)
     )
     return f"""
         WITH placed AS (
@@ -149,7 +149,7 @@ def _newest(table: str, columns: Columns) -> str:
             WHERE _place <= _won_place
             GROUP BY {key}, _won_place
         )
-        SELECT {_listed(_linked_names(columns))}
+        SELECT {_listed(linked_names(columns))}
         FROM records_{table} ANTI JOIN repeated USING ({key})
         WHERE _is_current
         UNION ALL
@@ -179,7 +179,7 @@ def merged(table: str, columns: Columns, ranks: Mapping[str, str]) -> str:
     ]
     names = ", ".join(
         f"{'since' if name == 'fetch_id' else 'chosen'}.{quoted_name(name)}"
-        for name in _linked_names(columns)
+        for name in linked_names(columns)
     )
     return f"""
         WITH placed AS (
@@ -254,7 +254,8 @@ def ranks_of(model: type[Derived], feed_of: Mapping[str, str]) -> dict[str, str]
     return ranks
 
 
-def _linked_names(columns: Columns) -> list[str]:
+def linked_names(columns: Columns) -> list[str]:
+    """The columns of `linked_TABLE`: the table's, then the lists of many-to-many fields."""
     lists = [c.name for c in columns.given if c.name not in columns.schema.names]
     return [*columns.schema.names, *lists]
 
