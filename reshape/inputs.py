@@ -33,7 +33,7 @@ def inputs_of(source: str, archive: Archive) -> str:
         _FORMAT,
         [[each.name, each.feed, fingerprint(each)] for each in transforms],
         [[name, feeds.get(name).current, str(feeds.get(name).quarantine_limit)] for name in read],
-        [_declared(model) for model in derived_models(source)],
+        [declared(model) for model in derived_models(source)],
     ]
     segments = [sorted(segment.name for segment in archive.segments(name)) for name in read]
     elsewhere = list(copies.values_list("table", "copy_path"))
@@ -54,6 +54,7 @@ def _digest(described: object) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def _declared(model: type[Derived]) -> list[object]:
+def declared(model: type[Derived]) -> list[object]:
+    """What a model says of how its records become rows."""
     precedence = sorted((column, list(listed)) for column, listed in model.precedence.items())
     return [model._meta.db_table, model.merge, precedence]

@@ -21,13 +21,15 @@ from raw_store import feeds
 from raw_store.archive import Archive
 
 from .history import write_history
+from .inputs import declared
 from .models import Derived, ModelState, derived_models
 from .parse import label_of
+from .records import BORROWED, parsed_segments
 from .registry import transforms_of
 
 RENEW_EVERY = timedelta(hours=1)
 """How long a history may lag behind the archive where nobody asks for a replay."""
-_FORMAT = 1
+_FORMAT = 2
 """Part of every digest: raised when states are found in another way."""
 
 
@@ -91,18 +93,24 @@ def _code_digest(model: type[Derived]) -> str:
     modes = [
         feeds.get(transform.feed).current for transform in transforms_of(model._meta.app_label)
     ]
-    return _digest([_FORMAT, model._meta.db_table, labels, modes])
+    rules = [declared(each) for each in derived_models(model._meta.app_label)]
+    return _digest([_FORMAT, model._meta.db_table, labels, modes, rules])
 
 
 def _archive_digest(model: type[Derived], archive: Archive) -> str:
+    """Of the segments, and of what was parsed apart from them: a retry changes that alone."""
     transforms = transforms_of(model._meta.app_label)
-    return _digest(
-        [
-            [s.name, s.row_count, s.body_bytes, s.complete_runs, s.incomplete_runs]
-            for feed in sorted({transform.feed for transform in transforms})
-            for s in archive.segments(feed)
-        ]
-    )
+    labels = [label_of(transform) for transform in transforms]
+    apart = [
+        sorted(name for name in parsed_segments(label) if name.startswith(BORROWED))
+        for label in labels
+    ]
+    segments = [
+        [s.name, s.row_count, s.body_bytes, s.complete_runs, s.incomplete_runs]
+        for feed in sorted({transform.feed for transform in transforms})
+        for s in archive.segments(feed)
+    ]
+    return _digest([segments, apart])
 
 
 def _digest(value: object) -> str:

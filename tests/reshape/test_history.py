@@ -1,6 +1,7 @@
 """History: what a row was, from when to when, and who said so."""
 
 import json
+from dataclasses import replace
 
 import duckdb
 import pytest
@@ -8,9 +9,11 @@ from django.core.management import CommandError, call_command
 
 from etl.walk import rebuild, refresh
 from raw_store.archive import Archive
+from reshape import registry
 from reshape.errors import HistoryUnknown
 from reshape.history import history
 from tests.making import at, make_payload, run_id
+from tests.port.models import Vessel
 from tests.sample.models import Author, Book, Loan
 from warehouse.publish import current_build
 
@@ -280,3 +283,43 @@ def test_build_of_rollups_alone_keeps_the_histories(archive, kept):
     rebuild()
 
     assert in_build("SELECT code, valid_to FROM sample_author_history") == [("a", None)]
+
+
+def test_kept_history_has_what_a_retry_read(archive, kept, monkeypatch):
+    is_broken = True
+
+    def transform_pages(payload):
+        if is_broken:
+            raise ImportError("a library is missing")
+        for author in payload.json()["authors"]:
+            yield Author.row(**author)
+
+    pages_ = registry._transforms["sample.transform_pages"]
+    monkeypatch.setitem(
+        registry._transforms, pages_.name, replace(pages_, function=transform_pages)
+    )
+    pages(archive, authors("a"))
+    call_command("replay", "sample", verbosity=0)
+    before = in_build("SELECT name FROM sample_author_history")
+    is_broken = False
+
+    call_command("quarantine", "retry", "sample", verbosity=0)
+
+    assert before == []
+    assert in_build("SELECT name FROM sample_author_history") == [("Ann",)]
+
+
+def test_kept_history_follows_another_precedence(archive, monkeypatch):
+    monkeypatch.setattr(Vessel, "keep_history", True)
+    for minute, feed in enumerate(["port.registry", "port.sightings"]):
+        vessel = {"vessels": [{"code": "v", "name": feed}]}
+        archive.append_all(feed, [make_payload(feed, vessel, minute=minute)])
+    names = "SELECT name FROM port_vessel_history ORDER BY valid_from"
+    refresh("port", asked=True)
+    before = in_build(names)
+
+    monkeypatch.setattr(Vessel, "precedence", {"name": ["port.sightings", "port.registry"]})
+    refresh("port", asked=True)
+
+    assert before == [("port.registry",)]
+    assert in_build(names) == [("port.registry",), ("port.sightings",)]

@@ -188,7 +188,7 @@ class Command(commands.Command):
         for source in sorted({name.partition(".")[0] for name in chosen if name in known}):
             try:
                 # What is retried is of the same code and the same segments.
-                refresh(source, anew=True)
+                refresh(source, anew=True, asked=True)
             except ReshapeError as error:
                 problem = error
         still = sum(len(_still_there(name) & chosen[name]) for name in chosen)
