@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from reshape.sweeping import grace
 
-from .on_change import policy_of
+from .policy import policy_of
 
 
 def check_settings() -> None:

@@ -1,65 +1,26 @@
 """What follows when the code of a source's transforms has changed since its rows were loaded.
 
-    auto     the rows are derived anew as soon as it is noticed
-    ask      the rows stay as they are until someone runs `replay`; the log asks for it
-    never    as `ask`, and the log is silent
-
-Rows of two states of the code never stand side by side: until the replay, payloads that arrive are
-archived and wait. `REPLAY_ON_CHANGE` says which, for all sources and for single ones.
+`etl.policy` says which sources wait then. Rows of two states of the code never stand side by side:
+until the replay, payloads that arrive are archived and wait.
 """
 
 import logging
 import threading
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from ingest.notices.outbox import add_rows
 from raw_store.errors import ArchiveError
 from reshape.errors import LimitExceeded, ReshapeError
-from reshape.fingerprint import fingerprint
-from reshape.models import SourceState
-from reshape.registry import all_transforms, transforms_of
+from reshape.registry import all_transforms
 from warehouse.errors import WarehouseError
 
+from .policy import changed_transforms, policy_of
 from .telling import changed_rows
 from .walk import Refreshed, refresh
 
 logger = logging.getLogger(__name__)
-
-Policy = Literal["auto", "ask", "never"]
-
-
-def policy_of(source: str) -> Policy:
-    """What `REPLAY_ON_CHANGE` says for a source. Raises `ImproperlyConfigured`."""
-    every, own = "auto", None
-    for part in settings.REPLAY_ON_CHANGE.split(","):
-        name, _, said = part.strip().rpartition("=")
-        if said not in get_args(Policy):
-            raise ImproperlyConfigured(
-                f"REPLAY_ON_CHANGE says {part.strip()!r}; write auto, ask or never, and after it "
-                'what differs for single sources: "auto,quakes=ask".'
-            )
-        if not name:
-            every = said
-        elif name == source:
-            own = said
-    return cast(Policy, own or every)
-
-
-def changed_transforms(source: str) -> list[str]:
-    """The transforms that are new, changed or gone since the source's rows were last loaded.
-
-    None where they never were.
-    """
-    state = SourceState.objects.filter(source=source).first()
-    if state is None:
-        return []
-    present = {transform.name: fingerprint(transform) for transform in transforms_of(source)}
-    names = present.keys() | state.fingerprints.keys()
-    return sorted(n for n in names if present.get(n) != state.fingerprints.get(n))
 
 
 def refresh_unasked(source: str, **options: Any) -> Refreshed | None:

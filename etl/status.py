@@ -14,7 +14,7 @@ from reshape.records import parsed_segments
 from reshape.registry import Transform, transforms_of
 from warehouse.models import FailedAssert
 
-from .on_change import Policy, changed_transforms, policy_of
+from .policy import Policy, changed_transforms, policy_of
 
 
 @dataclass(frozen=True, kw_only=True)

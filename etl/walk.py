@@ -35,6 +35,8 @@ from warehouse.rollups import rollup_models
 from warehouse.state import forget_failures, note_computed, note_failure
 from warehouse.tables import ensure_tables
 
+from .policy import waits
+
 logger = logging.getLogger(__name__)
 
 RETAIN_EVERY = timedelta(days=1)
@@ -74,7 +76,8 @@ def refresh(
     """Replay one source: derive its rows, compute the rollups they feed, load, publish.
 
     Where its keys change, so do the links that lead to it: the sources that rest on it are
-    derived as well, and everything is loaded in one transaction.
+    derived as well, and everything is loaded in one transaction; one whose changed code waits
+    (`etl.policy`) only loses what has no target any more.
     With `trust_copies` the tables are taken to be as the last load left them, and only what was
     archived since is linked, unless `anew`; without, everything is, and every row is compared with
     the database. Kept histories are renewed once in a while, or at once where someone `asked`.
@@ -97,7 +100,7 @@ def refresh(
         is_exceeded = bool(exceeded(derivation.linked.measures))
         if is_exceeded and not despite_quarantine:
             withhold(derivation)
-        relinked = relink(derivation, archive, always=not trust_copies)
+        relinked = relink(derivation, archive, always=not trust_copies, waits=waits)
         group = [derivation, *relinked]
         changed = {table for each in group for table in settle(each.linked.copies)}
         linked = {model: path for each in group for model, path in each.linked.copies.items()}
@@ -105,7 +108,7 @@ def refresh(
             derived = [
                 model
                 for each in group
-                if not each.limit_exceeded
+                if not each.is_kept
                 for model in derived_models(each.linked.source)
             ]
             changed |= renew_histories(derived, archive, at_once=asked or not trust_copies)
@@ -140,7 +143,7 @@ def _part(derivation: Derivation) -> Part:
     return Part(
         source=linked.source,
         copies=linked.copies,
-        fingerprints=None if derivation.limit_exceeded else derivation.fingerprints,
+        fingerprints=None if derivation.is_kept else derivation.fingerprints,
         limit_exceeded=derivation.limit_exceeded,
     )
 

@@ -9,7 +9,7 @@ the transforms alone, and on the rows of other sources where rows link to them.
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,6 @@ from types import MappingProxyType
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from django.db import connection as database
 from django.db import models
 
 from raw_store import feeds
@@ -25,7 +24,7 @@ from raw_store.archive import Archive
 from raw_store.errors import SegmentCorrupt
 
 from .columns import columns_of
-from .copies import present_copy, restore_copies
+from .copies import present_copy
 from .holding import Targets, find_targets, hold
 from .holding_touched import find_rows_before, hold_touched
 from .increment import (
@@ -40,17 +39,16 @@ from .increment import (
     touch,
 )
 from .inputs import differ_in_facts_alone, have_equal_targets
-from .layers import count_rows, rows_in, write_changes, write_copy
+from .layers import write_changes, write_copy
 from .limits import Measure, measure
 from .link_state import known_state, new_segments, new_state
 from .merging import choose, empty_records, record_columns, spread_lists
-from .models import Derived, HeldRow, QuarantineEntry, SourceState, derived_models
+from .models import Derived, HeldRow, QuarantineEntry, derived_models
 from .neighbours import targets_elsewhere
 from .readings import Reading, find_outcomes, told_records
 from .registry import Transform, transforms_of
 from .rejected import collect_rejected
-from .sql import duck, empty_table, quoted, quoted_name
-from .tables import Scope, read_table
+from .sql import duck, empty_table, quoted_name
 from .versions import find_current, find_versions
 
 logger = logging.getLogger(__name__)
@@ -202,9 +200,9 @@ def _finish(
     """Hold what must wait, and write everything as files."""
     find_targets(connection, targets_elsewhere(linked.source), targets)
     hold(connection, derived, linked.source)
-    _write_reports(connection, linked)
+    write_reports(connection, linked)
     for model in derived:
-        _write(connection, model, f"linked_{_table(model)}", linked)
+        write_rows(connection, model, f"linked_{_table(model)}", linked)
 
 
 def _finish_touched(
@@ -218,7 +216,7 @@ def _finish_touched(
     for model in derived:
         find_rows_before(connection, model, presents[model])
     hold_touched(connection, derived, linked.source, presents, has_equal_targets=has_equal_targets)
-    _write_reports(connection, linked)
+    write_reports(connection, linked)
     for model in derived:
         table = _table(model)
         linked.copies[model], linked.row_counts[table] = write_changes(
@@ -230,63 +228,12 @@ def _finish_touched(
         )
 
 
-def _write_reports(connection: duckdb.DuckDBPyConnection, linked: Linked) -> None:
-    _write(connection, QuarantineEntry, "quarantine", linked)
-    _write(connection, HeldRow, "held", linked)
+def write_reports(connection: duckdb.DuckDBPyConnection, linked: Linked) -> None:
+    """Write the tables `quarantine` and `held` as files, and count them."""
+    write_rows(connection, QuarantineEntry, "quarantine", linked)
+    write_rows(connection, HeldRow, "held", linked)
     linked.held_count = linked.row_counts[_table(HeldRow)]
     linked.quarantined_count = linked.row_counts[_table(QuarantineEntry)]
-
-
-def loaded_inputs(source: str) -> str:
-    """What the source's rows were linked from when they were last loaded; empty if not known."""
-    state = SourceState.objects.filter(source=source).first()
-    return state.inputs if state else ""
-
-
-def as_loaded(source: str) -> Linked | None:
-    """The rows of a source as they were last loaded; None where a copy of them is missing."""
-    linked = Linked(source=source, copies={}, row_counts={})
-    for model in derived_models(source):
-        path = present_copy(model)
-        if path is None:
-            return None
-        linked.copies[model] = path
-        linked.row_counts[_table(model)] = count_rows(path)
-    linked.held_count = HeldRow.objects.filter(source=source).count()
-    entries = QuarantineEntry.objects.filter(source=source)
-    linked.quarantined_count = entries.count()
-    linked.rejected_count = entries.filter(ordinal__gte=0).count()
-    return linked
-
-
-def keep_loaded(linked: Linked, targets: Targets) -> Linked:
-    """The rows of a source as they were last loaded, but for those that would lack a target.
-
-    The quarantine is that of `linked`, copied.
-    """
-    source = linked.source
-    derived = derived_models(source)
-    kept = replace(linked, copies={}, row_counts={})
-    restore_copies(derived)
-    with duck() as connection:
-        for model in derived:
-            table, columns = _table(model), columns_of(model)
-            connection.execute(empty_table(f"linked_{table}", columns.schema))
-            if path := present_copy(model):
-                rows = rows_in(path, columns)
-                connection.execute(f"INSERT INTO linked_{table} BY NAME {rows}")
-        find_targets(connection, targets_elsewhere(source), targets)
-        hold(connection, derived, source)
-        for batch in read_table(database, HeldRow, Scope(column="source", value=source)):
-            connection.register("batch", batch)
-            connection.execute("INSERT INTO held BY NAME FROM batch")
-            connection.unregister("batch")
-        quarantine = quoted(str(linked.copies[QuarantineEntry]))
-        connection.execute(f"CREATE TABLE quarantine AS FROM read_parquet({quarantine})")
-        _write_reports(connection, kept)
-        for model in derived:
-            _write(connection, model, f"linked_{_table(model)}", kept)
-    return kept
 
 
 def _collect(
@@ -377,12 +324,13 @@ def _emptied(connection: duckdb.DuckDBPyConnection, transform: Transform) -> lis
     ]
 
 
-def _write(
+def write_rows(
     connection: duckdb.DuckDBPyConnection,
     model: type[models.Model],
     relation: str,
     linked: Linked,
 ) -> None:
+    """Write a table of the connection as the file of a model's rows."""
     linked.copies[model], linked.row_counts[_table(model)] = write_copy(connection, model, relation)
 
 

@@ -25,8 +25,9 @@ from .errors import LimitExceeded, NothingToReplay
 from .fingerprint import fingerprint
 from .holding import Targets
 from .inputs import inputs_of
+from .last_load import as_loaded, loaded_inputs
 from .limits import advice
-from .link import Linked, as_loaded, link, loaded_inputs
+from .link import Linked, link
 from .load import load
 from .mending import READING_FAILED, mend, says_unreadable
 from .models import QuarantineEntry
@@ -49,7 +50,9 @@ class Derivation:
     inputs: str = ""
     """What the rows were linked from (`reshape.inputs`), for those that are about to be loaded."""
     limit_exceeded: str = ""
-    """Why its rows are those that were loaded before; empty where they are not."""
+    """Which limit its source is beyond; empty where it is not."""
+    is_kept: bool = False
+    """Whether its rows are those that were loaded before, but for some that lost their target."""
     is_as_loaded: bool = False
     """Whether nothing is new since the last load, so that nothing was linked."""
 

@@ -11,11 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from etl.checks import check_replay_settings
-from etl.on_change import catch_up, changed_transforms, policy_of, refresh_unasked
+from etl.on_change import catch_up, refresh_unasked
+from etl.policy import changed_transforms, policy_of
 from etl.walk import refresh
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
 from reshape import registry
+from reshape.models import HeldRow, SourceState
+from tests.ferry.models import Line
 from tests.making import make_payload
 from tests.sample.models import Author
 
@@ -100,6 +103,49 @@ def test_ask_and_never_keep_the_rows_until_someone_replays(
     archive_page("dot", 3)
     refresh_unasked("sample")
     assert len(names()) == 4
+
+
+@pytest.mark.parametrize("refresh_port", [refresh_unasked, refresh])
+def test_a_source_that_waits_is_not_derived_because_of_one_it_rests_on(
+    home, settings, monkeypatch, refresh_port
+):
+    settings.REPLAY_ON_CHANGE = "auto,ferry=ask"
+    put("ferry.timetable", {"lines": [{"code": f"to {v}", "vessel_id": v} for v in "uvw"]}, 0)
+    put("port.registry", {"vessels": [{"code": v, "name": v} for v in "uv"]}, 0)
+    for source in ("port", "ferry"):
+        refresh(source)
+
+    def transform_timetable(payload):
+        for line in payload.json()["lines"]:
+            yield Line.row(code=f"new {line['code']}", vessel_id=line["vessel_id"])
+
+    old = registry._transforms["ferry.transform_timetable"]
+    new = replace(old, function=transform_timetable, code_digest="written anew")
+    monkeypatch.setitem(registry._transforms, new.name, new)
+    replayed_at = SourceState.objects.get(source="ferry").replayed_at
+
+    put("port.registry", {"vessels": [{"code": v, "name": v} for v in "uvw"]}, 1)
+    refresh_port("port")
+    while_one_came = lines()
+    seen_at = SourceState.objects.get(source="ferry").replayed_at
+    put("port.registry", {"vessels": [{"code": v, "name": v} for v in "vw"]}, 2)
+    refresh_port("port")
+
+    assert while_one_came == ["to u", "to v"]
+    assert seen_at == replayed_at
+    assert lines() == ["to v"]
+    assert HeldRow.objects.filter(source="ferry").count() == 2
+    assert changed_transforms("ferry") == ["ferry.transform_timetable"]
+    refresh("ferry")
+    assert lines() == ["new to v", "new to w"]
+
+
+def put(feed, body, minute):
+    Archive().append_all(feed, [make_payload(feed, body, minute=minute)])
+
+
+def lines():
+    return sorted(Line.objects.values_list("code", flat=True))
 
 
 def test_one_source_may_differ_from_the_others(settings):
