@@ -14,7 +14,7 @@ where it exists, the segment is parsed. It holds the quarantine of payloads: one
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +132,18 @@ def mark_used(label: str) -> None:
     """Note that the files of `label` were used now: what is used is not swept away."""
     with suppress(FileNotFoundError):
         os.utime(records_dir(OUTCOMES, label))
+
+
+@contextmanager
+def unused(label: str) -> Iterator[None]:
+    """What is done to the files of `label` within is no use of them."""
+    folder = records_dir(OUTCOMES, label)
+    before = folder.stat()
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class Reason(NamedTuple):

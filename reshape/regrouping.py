@@ -19,7 +19,7 @@ from raw_store.archive import Archive
 
 from .link_state import forget_states
 from .readings import present_reading, read_outcomes
-from .records import BORROWED, OUTCOMES, forget_records, parsed_segments, record_files
+from .records import BORROWED, OUTCOMES, forget_records, parsed_segments, record_files, unused
 from .registry import transforms_of
 from .slices import forget_slices
 from .sql import duck
@@ -39,10 +39,11 @@ class RecordFiles:
             if not parsed_segments(label) >= set(replaced):
                 continue
             try:
-                for segment, fetch_ids in by.items():
-                    kept = pa.array(fetch_ids.to_pylist(), pa.string())
-                    for folder in _folders(label):
-                        _regroup(folder, label, replaced, segment, kept)
+                with unused(label):
+                    for segment, fetch_ids in by.items():
+                        kept = pa.array(fetch_ids.to_pylist(), pa.string())
+                        for folder in _folders(label):
+                            _regroup(folder, label, replaced, segment, kept)
             except _UNREADABLE as error:
                 # The new segment is parsed.
                 logger.warning("record files not regrouped label=%s error=%s", label, error)
@@ -52,9 +53,10 @@ class RecordFiles:
         forget_slices(names)
         for label in _labels():
             # The outcome first: without it a segment counts as not parsed.
-            for folder in reversed(list(_folders(label))):
-                for path in record_files(folder, label, names):
-                    path.unlink(missing_ok=True)
+            with unused(label):
+                for folder in reversed(list(_folders(label))):
+                    for path in record_files(folder, label, names):
+                        path.unlink(missing_ok=True)
 
     def drop(self, fetch_ids: Collection[str]) -> None:
         """Rewrite every record file, of any state of a transform, that speaks of these fetches."""
@@ -62,9 +64,10 @@ class RecordFiles:
         forget_states()
         gone = pa.array(sorted(fetch_ids), pa.string())
         for label in _labels():
-            for folder in _folders(label):
-                for path in sorted((_root() / folder / label).glob("*.parquet")):
-                    _drop(path, gone)
+            with unused(label):
+                for folder in _folders(label):
+                    for path in sorted((_root() / folder / label).glob("*.parquet")):
+                        _drop(path, gone)
 
     def needed(self, feed: str) -> Collection[str]:
         """The current versions, as each transform of the feed has read them."""

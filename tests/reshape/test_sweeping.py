@@ -150,3 +150,17 @@ def test_a_grace_that_is_no_time_is_refused(settings):
 
     with pytest.raises(ImproperlyConfigured, match="for example 36h, 7d or 2w"):
         grace()
+
+
+def test_a_compaction_is_no_use_of_earlier_code(archive, rewrite):
+    body = {"authors": [{"code": "bob", "name": "Bob"}]}
+    archive.append_all("sample.pages", [make_payload("sample.pages", body, minute=1)])
+    old = rewrite("old")
+    parse(archive)
+    rewrite("new")
+    parse(archive)
+    age(old, 8)
+
+    archive.compact(grace=timedelta(0))
+
+    assert sweep_records().labels == [old]
