@@ -62,10 +62,15 @@ class SourceStatus:
     changed_transforms: list[str] = field(default_factory=list)
     """Those that are new, changed or gone since the last replay."""
     quarantined_count: int = 0
+    """Payloads and rows in quarantine."""
+    rejected_count: int = 0
+    """The rows among them."""
     held_count: int = 0
     data_version: int | None = None
     """Null: never replayed."""
     replayed_at: datetime | None = None
+    limit_exceeded: str = ""
+    """Why the last replay loaded nothing but the quarantine; empty if it did not."""
     failed_assert: AssertStatus | None = None
 
 
@@ -74,6 +79,7 @@ def source_status(source: str) -> SourceStatus:
     state = SourceState.objects.filter(source=source).first()
     loaded = state.fingerprints if state else {}
     changed = changed_transforms(source)
+    entries = QuarantineEntry.objects.filter(source=source)
     return SourceStatus(
         name=source,
         changed_transforms=changed,
@@ -85,10 +91,12 @@ def source_status(source: str) -> SourceStatus:
             )
             for transform in transforms_of(source)
         ],
-        quarantined_count=QuarantineEntry.objects.filter(source=source).count(),
+        quarantined_count=entries.count(),
+        rejected_count=entries.filter(ordinal__gte=0).count(),
         held_count=HeldRow.objects.filter(source=source).count(),
         data_version=state.data_version if state else None,
         replayed_at=state.replayed_at if state else None,
+        limit_exceeded=state.limit_exceeded if state else "",
         failed_assert=_failed_assert(source),
     )
 

@@ -14,9 +14,12 @@ from etl.checks import check_replay_settings
 from etl.on_change import catch_up, refresh_unasked
 from etl.policy import changed_transforms, policy_of
 from etl.walk import refresh
+from raw_store import feeds
 from raw_store.archive import Archive
 from raw_store.errors import ArchiveError
+from raw_store.feeds import parse_quarantine_limit
 from reshape import registry
+from reshape.errors import LimitExceeded
 from reshape.models import HeldRow, SourceState
 from tests.ferry.models import Line
 from tests.making import make_payload
@@ -146,6 +149,24 @@ def put(feed, body, minute):
 
 def lines():
     return sorted(Line.objects.values_list("code", flat=True))
+
+
+def test_status_tells_rows_in_quarantine_from_payloads_and_why_nothing_is_loaded(
+    home, monkeypatch, capsys
+):
+    pages = registry._transforms["sample.transform_pages"]
+    monkeypatch.setitem(registry._transforms, pages.name, replace(pages, bad_rows="row"))
+    none = replace(feeds.get("sample.pages"), quarantine_limit=parse_quarantine_limit(1))
+    monkeypatch.setitem(feeds._feeds, "sample.pages", none)
+    codes = ["fits", "does not fit " * 4, "nor does this " * 4]
+    put("sample.pages", {"authors": [{"code": code, "name": code} for code in codes]}, 0)
+    with pytest.raises(LimitExceeded):
+        refresh("sample")
+
+    said = status(capsys)
+
+    assert "0 payloads and 2 rows in quarantine, 0 rows held" in said
+    assert "sample is not loaded: sample.transform_pages could not read 2 of 3 rows" in said
 
 
 def test_one_source_may_differ_from_the_others(settings):

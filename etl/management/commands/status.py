@@ -59,9 +59,12 @@ class Command(commands.Command):
                 f"  not loaded since {failed.failed_at:%Y-%m-%d %H:%M:%S}: rollup {failed.rollup} "
                 f"asserts `{failed.assertion}`; in the way: {', '.join(failed.samples)}"
             )
+        if status.limit_exceeded:
+            self.stdout.write(f"  {status.limit_exceeded}")
+        payloads = many(status.quarantined_count - status.rejected_count, "payload")
+        rows = f" and {many(status.rejected_count, 'row')}" if status.rejected_count else ""
         self.stdout.write(
-            f"  {many(status.quarantined_count, 'payload')} in quarantine, "
-            f"{many(status.held_count, 'row')} held"
+            f"  {payloads}{rows} in quarantine, {many(status.held_count, 'row')} held"
         )
 
 
