@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
+
 from raw_store.parsing import PARSER_FORMAT
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def fingerprint(transform: "Transform") -> str:
 
 
 def code_digest(function: Callable[..., Any]) -> str:
-    """Return the digest of a function's module and the modules of its package it imports.
+    """Return the digest of a function's module and the modules of its source it imports.
 
     Taken when the transform is declared: what a long-running process executes is the
     code it imported, whatever the file says by now.
@@ -67,7 +69,7 @@ def code_digest(function: Callable[..., Any]) -> str:
 def _code(function: Callable[..., Any]) -> dict[str, str]:
     """Module name → its code without comments and docstrings; transitively."""
     start = function.__module__
-    package = start.rpartition(".")[0]
+    package = _package(start)
     found: dict[str, str] = {}
     waiting = [start]
     while waiting:
@@ -83,9 +85,16 @@ def _code(function: Callable[..., Any]) -> dict[str, str]:
         found[name] = ast.dump(tree)
         is_package = path.name == "__init__.py"
         for imported in _imports(tree, name if is_package else name.rpartition(".")[0]):
-            if imported.startswith(f"{package}.") and _path(imported) is not None:
+            is_own = imported == package or imported.startswith(f"{package}.")
+            if is_own and _path(imported) is not None:
                 waiting.append(imported)
     return found
+
+
+def _package(module: str) -> str:
+    """The package of the source that a module belongs to, however deep in it."""
+    config = apps.get_containing_app_config(module) if apps.apps_ready else None
+    return config.name if config else module.rpartition(".")[0]
 
 
 def _path(module: str) -> Path | None:

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+from django.conf import settings
 from django.db import models
-from django.test.utils import isolate_apps
+from django.test.utils import isolate_apps, override_settings
 
 from reshape.columns import columns_of
-from reshape.fingerprint import fingerprint
+from reshape.fingerprint import code_digest, fingerprint
 from reshape.models import Derived
 from reshape.registry import all_transforms
 from tests.sample.models import Author
@@ -80,3 +82,31 @@ def test_a_field_that_takes_other_values_of_the_same_type_counts(field, other, m
             found.append(fingerprint(transform))
 
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("edited", ["shop/__init__.py", "shop/units.py", "shop/transform/rules.py"])
+@pytest.mark.parametrize("module", ["shop.transform.items", "shop.transform"])
+def test_code_is_every_module_of_the_source_that_is_imported(tmp_path, monkeypatch, edited, module):
+    files = {
+        "shop/__init__.py": "FACTOR = 1\n",
+        "shop/units.py": "from . import FACTOR\n",
+        "shop/transform/__init__.py": "from .items import read\ndef read_too(payload): ...\n",
+        "shop/transform/items.py": "from .rules import RULE\ndef read(payload): ...\n",
+        "shop/transform/rules.py": "from ..units import FACTOR\nRULE = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        monkeypatch.delitem(sys.modules, name)
+    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "shop"]):
+        imported = import_module(module)
+        function = imported.read_too if module == "shop.transform" else imported.read
+        before = code_digest(function)
+        (tmp_path / edited).write_text(files[edited] + "# a comment\n")
+        assert code_digest(function) == before
+
+        (tmp_path / edited).write_text(files[edited] + "X = 1\n")
+
+        assert code_digest(function) != before
