@@ -18,7 +18,7 @@ from warehouse.errors import WarehouseError
 
 from .policy import changed_transforms, policy_of
 from .telling import changed_rows
-from .walk import Refreshed, refresh
+from .walk import Refreshed, rebuild_if_moved, refresh
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,13 @@ def refresh_unasked(source: str, **options: Any) -> Refreshed | None:
 def catch_up(stop: threading.Event) -> None:
     """Replay every source whose code changed and whose policy is `auto`, until `stop` is set.
 
-    A source that fails is logged; the others go on.
+    Before that, a build that was made in another folder is made anew. What fails is logged; the
+    others go on.
     """
+    try:
+        rebuild_if_moved()
+    except (ReshapeError, WarehouseError, DatabaseError):
+        logger.exception("build failed")
     for source in sorted({transform.source for transform in all_transforms()}):
         if stop.is_set():
             return

@@ -30,6 +30,7 @@ from reshape.room import room_needed
 from reshape.sweeping import Swept, sweep_records
 from warehouse.build import Build, build, is_current
 from warehouse.errors import AssertFailed
+from warehouse.places import is_elsewhere
 from warehouse.publish import publish
 from warehouse.rollups import rollup_models
 from warehouse.state import forget_failures, note_computed, note_failure
@@ -202,6 +203,13 @@ def rebuild() -> Build:
         load("rollups", built.exports, prepare=lambda: _prepare(built))
         publish(built)
     return built
+
+
+def rebuild_if_moved() -> None:
+    """Build anew where the published build names files of another folder: the home was moved."""
+    if is_elsewhere():
+        logger.info("the home folder was moved, building anew")
+        rebuild()
 
 
 def _prepare(built: Build | None, source: str = "") -> set[str]:

@@ -20,6 +20,7 @@ from django.db import models
 from .asserts import check_rows
 from .discovery import Columns, Rollup, create_empty
 from .errors import BuildFailed, RollupInvalid
+from .places import names_elsewhere
 from .publish import current_build, publish, spill_folder, sync_folder
 from .rollups import problems, rollup_model, rollups, source_tables
 from .rows import create_rows, export_rows
@@ -106,11 +107,14 @@ def is_current(copies: Mapping[str, Path]) -> bool:
     if current is None or problems():
         return False
     try:
-        with duckdb.connect(str(current), read_only=True) as connection:
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH '{_escaped(current)}' AS published (READ_ONLY)")
+            if names_elsewhere(connection, "published"):
+                return False
             named = connection.execute(
-                "SELECT name, path FROM build.copies WHERE name IS NOT NULL"
+                "SELECT name, path FROM published.build.copies WHERE name IS NOT NULL"
             ).fetchall()
-            made = rollups_of(connection, "build", plan.folder)
+            made = rollups_of(connection, "published.build", plan.folder)
     except duckdb.Error as error:
         logger.warning("build unreadable name=%s error=%s", current, error)
         return False

@@ -78,14 +78,21 @@ def _rows(copy: Path, held: list[str], *, in_order: bool) -> str:
     )
 
 
+def archive_folder(archive_url: str) -> Path | None:
+    """The folder that an archive lies in; None where it is in none of this machine."""
+    if "://" in archive_url and not archive_url.startswith("file://"):
+        return None
+    return Path(archive_url.removeprefix("file://")).resolve()
+
+
 def create_archive_views(connection: duckdb.DuckDBPyConnection, archive_url: str) -> None:
     """Create `archive`, every fetch as archived, and `payloads`, the fetches that hold a body.
 
     Only an archive in a local folder has views: reading S3 would need an extension.
     """
-    if "://" in archive_url and not archive_url.startswith("file://"):
+    folder = archive_folder(archive_url)
+    if folder is None:
         return
-    folder = Path(archive_url.removeprefix("file://")).resolve()
     segments = _readable_segments(connection, folder)
     if segments is None:
         empty = connection.from_arrow(SCHEMA.empty_table())

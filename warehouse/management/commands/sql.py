@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from warehouse.answers import write_answers
 from warehouse.errors import WarehouseError
+from warehouse.places import is_elsewhere
 from warehouse.prompt import Prompt
 from warehouse.publish import current_build
 from warehouse.reader import connect
@@ -43,6 +44,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         sql = self._given(options)
+        if is_elsewhere():
+            self.stderr.write(
+                "The published build was made in another folder, where the models and the archive "
+                "were read from: run `manage.py build_rollups` to make one here."
+            )
         try:
             if sql is None:
                 prompt = Prompt(sys.stdout, row_limit=options["rows"], seconds=options["timeout"])
