@@ -34,7 +34,7 @@ from raw_store.archive import Archive
 from .columns import columns_of
 from .errors import HistoryUnknown
 from .listed_history import add_listed, owners_of
-from .lists import list_columns
+from .lists import kind_of, list_columns
 from .merged_history import choose_merged
 from .merging import linked_names, ranks_of, record_columns
 from .models import Derived
@@ -42,6 +42,7 @@ from .parse import parse_segments
 from .readings import find_outcomes
 from .records import record_schema
 from .registry import transforms_of
+from .rejected import duck_text
 from .spans import find_spans
 from .sql import duck, duck_type, empty_table, quoted, quoted_name
 from .sweep import find_lives, find_winners
@@ -261,12 +262,16 @@ def _key_values(model: type[models.Model], key: Any) -> list[str]:
             f"The natural key of {model._meta.label} is {listed}: "
             f"give {len(columns.key)} value(s), not {len(given)}."
         )
-    values = [str(value) for value in given]
+    values = [duck_text(value) for value in given]
+    uuids = {column.name for column in columns.given if kind_of(column) == "UUID"}
     with duck() as connection:
-        for name, value in zip(columns.key, values, strict=True):
-            kind = duck_type(columns.schema.field(name).type)
+        for at, (name, value) in enumerate(zip(columns.key, values, strict=True)):
+            # Records hold UUIDs as text, written in the one usual way.
+            kind = "UUID" if name in uuids else duck_type(columns.schema.field(name).type)
             try:
-                connection.execute(f"SELECT $value::{kind}", {"value": value}).fetchall()
+                found = connection.execute(f"SELECT $value::{kind}", {"value": value}).fetchall()
+                if name in uuids:
+                    values[at] = str(found[0][0])
             except duckdb.ConversionException as error:
                 raise HistoryUnknown(
                     f"{name} of {model._meta.label} is a {kind}, which {value!r} is not. "

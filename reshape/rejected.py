@@ -30,12 +30,12 @@ def known_key(row: Row) -> str:
     columns = columns_of(row.model)
     convert = {column.name: column.convert for column in columns.given}
     try:
-        return canonical_json([_text(convert[name](row.values[name])) for name in columns.key])
+        return canonical_json([duck_text(convert[name](row.values[name])) for name in columns.key])
     except (KeyError, ValueError, TypeError, OverflowError):
         return ""
 
 
-def _text(value: Any) -> str:
+def duck_text(value: Any) -> str:
     """A value as text that DuckDB takes for it."""
     if isinstance(value, bytes):
         return "".join(f"\\x{byte:02x}" for byte in value)

@@ -10,10 +10,13 @@ from django.core.management import CommandError, call_command
 from etl.walk import rebuild, refresh
 from raw_store.archive import Archive
 from reshape import registry
+from reshape.columns import columns_of
 from reshape.errors import HistoryUnknown
-from reshape.history import history
+from reshape.history import _key_values, history
+from reshape.sql import duck, duck_type
 from tests.making import at, make_payload, run_id
 from tests.port.models import Vessel
+from tests.reshape.test_rejected_keys import KEY, Keyed
 from tests.sample.models import Author, Book, Loan
 from warehouse.publish import current_build
 
@@ -171,6 +174,18 @@ def test_unknown_key_has_no_state(archive):
 def test_key_that_can_be_none_is_named(archive, key, words):
     with pytest.raises(HistoryUnknown, match=words):
         history(Loan, key)
+
+
+@pytest.mark.parametrize("uid", [KEY["uid"], str(KEY["uid"]).upper(), KEY["uid"].hex])
+def test_key_is_read_as_its_columns_types(uid):
+    texts = _key_values(Keyed, tuple((KEY | {"uid": uid}).values()))
+
+    kinds = [duck_type(columns_of(Keyed).schema.field(name).type) for name in KEY]
+    listed = ", ".join(f"?::{kind}" for kind in kinds)
+    with duck() as connection:
+        (found,) = connection.execute(f"SELECT {listed}", texts).fetchall()
+    wanted = [*columns_of(Keyed).convert(KEY)]
+    assert list(found) == wanted
 
 
 def test_command_tells_what_changed_and_who_said_so(archive, capsys):
