@@ -352,9 +352,9 @@ def _all(root: FieldSeen) -> Iterator[FieldSeen]:
             yield node
 
 
-def _merge(part: FieldSeen, whole: FieldSeen) -> None:
+def _merge(key: FieldSeen, wildcard: FieldSeen) -> None:
     """Add what was seen of one key to what was seen of all; counts are then at least so many."""
-    waiting = [(part, whole)]
+    waiting = [(key, wildcard)]
     while waiting:
         part, whole = waiting.pop()
         for kind, seen in part.types.items():
@@ -372,12 +372,15 @@ def _merge(part: FieldSeen, whole: FieldSeen) -> None:
             first = part.container_first
             whole.container_first = first if is_new else min(whole.container_first, first)
             whole.container_last = max(whole.container_last, part.container_last)
+            if whole is not wildcard:
+                # One key is away while another is there: that is no absence of the map's items.
+                whole.longest_gap = max(whole.longest_gap, part.longest_gap)
             whole.payload_count = max(whole.payload_count, part.payload_count)
             whole.last_number = max(whole.last_number, part.last_number)
             whole.first_at = min(filter(None, (whole.first_at, part.first_at)))
             whole.last_at = max(filter(None, (whole.last_at, part.last_at)))
-        for key, child in part.children.items():
-            into = whole.children.get(key)
+        for name, child in part.children.items():
+            into = whole.children.get(name)
             if into is None:
-                into = whole.children[key] = FieldSeen(child.label, whole, whole.depth + 1)
+                into = whole.children[name] = FieldSeen(child.label, whole, whole.depth + 1)
             waiting.append((child, into))

@@ -318,3 +318,13 @@ def test_a_payload_is_as_long_as_it_was_seen():
     observer.json({"a": 1})
 
     assert field_at(observer.report(), "a").last_at == START + timedelta(days=9)
+
+
+def test_a_field_that_comes_and_goes_does_so_in_a_map_too():
+    keys = {f"k{number}": {"a": 1, "b": 1} for number in range(MAP_KEYS + 1)}
+    there, away = {"k0": {"a": 1, "b": 1}}, {"k0": {"a": 1}}
+
+    report = reported(*({"m": items} for items in (there, away, away, there, keys, away)))
+
+    assert field_at(report, "m.*.b").missing_count == 1
+    assert "m.*.b" not in statuses(report)
