@@ -31,6 +31,9 @@ class Progress:
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> Self:
+        if self._on_terminal and not self._quiet:
+            # The first units may take long: a segment counts as soon as all of it is done.
+            self._show(end="")
         return self
 
     def __exit__(
@@ -56,16 +59,24 @@ class Progress:
         self._out.flush()
 
     def __str__(self) -> str:
+        if not self.count:
+            of_all = "" if self.total is None else f" of {self.total:,}"
+            return f"{self.label}: 0{of_all} {self.unit}"
         elapsed = max(time.monotonic() - self._started, 1e-6)
         rate = self.count / elapsed
         if self.total is None:
-            return f"{self.label}: {self.count:,} {self.unit}, {rate:,.0f}/s"
-        left = (self.total - self.count) / rate if rate else 0.0
+            return f"{self.label}: {self.count:,} {self.unit}, {_rate(rate)}"
+        left = (self.total - self.count) / rate
         share = 100 * self.count // self.total if self.total else 100
         return (
             f"{self.label}: {self.count:,} of {self.total:,} {self.unit} ({share}%), "
-            f"{rate:,.0f}/s, {_duration(left)} left"
+            f"{_rate(rate)}, {_duration(left)} left"
         )
+
+
+def _rate(units: float) -> str:
+    """`1,234/s`, or `0.25/s`."""
+    return f"{units:,.0f}/s" if units >= 10 else f"{units:.2g}/s"
 
 
 def _duration(seconds: float) -> str:

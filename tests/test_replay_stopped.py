@@ -90,3 +90,18 @@ def test_progress_says_the_rate_and_the_time_left(monkeypatch, total, left):
     assert out.getvalue() == (
         f"parse sample: 10 of {total:,} payloads ({1_000 // total}%), 1/s, {left}\n"
     )
+
+
+def test_progress_shows_on_a_terminal_that_the_first_units_are_waited_for(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("raw_store.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: True)
+
+    with Progress("parse sample", 4, out=out) as shown:
+        at_first = out.getvalue()
+        now[0] = 104.0
+        shown.advance()
+
+    assert at_first == "\r\x1b[Kparse sample: 0 of 4 payloads"
+    assert out.getvalue().endswith("parse sample: 1 of 4 payloads (25%), 0.25/s, 12 s left\n")
