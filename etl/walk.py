@@ -15,7 +15,7 @@ from django.db import connection, models
 
 from raw_store import feeds
 from raw_store.archive import Archive
-from raw_store.locks import RECORDS, exclusive, shared
+from raw_store.locks import RECORDS, exclusive, exclusive_if_free, shared
 from raw_store.retention import apply_retention
 from reshape.copies import present_copies, restore_copies
 from reshape.difference import is_shared
@@ -178,8 +178,11 @@ def tidy(source: str, *, archive: Archive | None = None) -> None:
     archive.compact([feed.name for feed in chosen], due_only=True)
     now = datetime.now(UTC)
     if now - _swept_at.get("records", _NEVER) >= SWEEP_EVERY:
-        _swept_at["records"] = now
-        sweep()
+        # Who parses for hours is not waited for, least of all with "load" held.
+        with exclusive("load"), exclusive_if_free(RECORDS) as is_free:
+            if is_free:
+                _swept_at["records"] = now
+                sweep_records()
     if now - _retained_at.get(source, _NEVER) >= RETAIN_EVERY:
         _retained_at[source] = now
         apply_retention(archive.url, chosen, now, due_only=True)

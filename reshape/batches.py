@@ -18,8 +18,9 @@ from django.db import models
 from raw_store.payload import Payload
 
 from .arrays import Refused, as_array
-from .columns import columns_of, json_text
+from .columns import columns_of
 from .errors import Overlong
+from .json_text import json_text
 from .models import Derived, Row, derived_models
 from .purity import guarded
 from .worker import Stopped

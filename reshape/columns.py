@@ -5,7 +5,6 @@ so that a surprise in the payload becomes a quarantine entry and not a wrong num
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -14,13 +13,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-import orjson
 import pyarrow as pa
 from django.db import models
 
 from raw_store.errors import closest_first
 
 from .errors import RowInvalid
+from .json_text import json_text
 
 Convert = Callable[[Any], Any]
 """Returns the value as Arrow takes it, or raises `ValueError` saying what was expected."""
@@ -43,12 +42,6 @@ class _Required:
 
 
 _REQUIRED = _Required()
-
-# Not where the backslash is escaped itself.
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-# A number that can be written in two ways, or text that looks like one.
-_TWO_WAYS = re.compile(rb"\de\+?1[6-9]|-0\.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,38 +341,6 @@ def _uuid(value: Any) -> str:
     if not isinstance(value, UUID):
         raise _is(value, "a UUID")
     return str(value)
-
-
-def json_text(value: Any) -> str:
-    """The text of a value for a JSON column. Raises `ValueError` saying what was expected."""
-    try:
-        text = canonical_json(value)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        raise ValueError(f"it is not JSON: {error}") from None
-    if "\\u0000" in text and _NUL.search(text):
-        raise ValueError("it holds a NUL character, which databases refuse")
-    return text
-
-
-def canonical_json(value: Any) -> str:
-    """JSON text with sorted keys, so that equal values are equal text."""
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if (b"e+1" in text or b"e1" in text or b"-0.0" in text) and _TWO_WAYS.search(text):
-        text = orjson.dumps(_one_way(orjson.loads(text)), option=orjson.OPT_SORT_KEYS)
-    return text.decode()
-
-
-def _one_way(value: Any) -> Any:
-    """The value with its numbers as PostgreSQL gives them back: no negative zero, and what is
-    whole without an exponent."""
-    if isinstance(value, dict):
-        return {key: _one_way(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_one_way(each) for each in value]
-    if isinstance(value, float):
-        is_whole_number = abs(value) >= 1e16 and -(2.0**63) <= value < 2.0**64
-        return int(value) if is_whole_number else value + 0.0
-    return value
 
 
 def _binary(value: Any) -> bytes:

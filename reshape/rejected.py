@@ -10,7 +10,8 @@ from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from .columns import canonical_json, columns_of
+from .columns import columns_of
+from .json_text import canonical_json
 from .models import Derived, Row
 from .records import REJECTED, REJECTED_SCHEMA, Reason, Rejected
 from .registry import Transform

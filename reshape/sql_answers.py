@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from raw_store.payload import Payload
 from raw_store.rows import SCHEMA, to_payloads
 
-from .columns import columns_of, json_text, shown
+from .columns import columns_of, shown
 from .errors import RowInvalid
+from .json_text import json_text
 from .records import Reason, record_schema
 from .sql_columns import Conversion
 from .sql_statement import LINEAGE

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import models
 
-from .columns import canonical_json
+from .json_text import canonical_json
 
 
 def kinds_of(model: type[models.Model]) -> list[str]:
