@@ -2,13 +2,14 @@
 
 import sys
 import traceback
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from .long_lived import settle_in
 
@@ -23,6 +24,15 @@ class Command(BaseCommand):
     """
 
     requires_system_checks = [Tags.models, OWN_CHECKS]
+    examples = ""
+    """What `--help` ends with, as it is written."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if self.examples:
+            parser.formatter_class = RawDescriptionHelpFormatter
+            parser.epilog = self.examples
+        return parser
 
 
 class LongCommand(Command):

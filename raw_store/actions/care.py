@@ -42,7 +42,7 @@ and then replay the sources. Segments that cannot be read are named and left out
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("feed", nargs="?", metavar="FEED")
+    parser.add_argument("feed", nargs="?", metavar="FEED", help="one feed; all of them if none")
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
 
 

@@ -22,7 +22,7 @@ and the answers of token endpoints have no body. docs/testing-a-source.md says w
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("feed", metavar="FEED")
+    parser.add_argument("feed", metavar="FEED", help="whose fetches are told, source.feed")
     parser.add_argument("path", type=Path, metavar="FILE", help="the file to make or replace")
     parser.add_argument("--run", type=UUID, metavar="RUN_ID", help="this run (the newest)")
     parser.add_argument("--limit", type=int, metavar="N", help="only so many, from the beginning")

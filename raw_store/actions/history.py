@@ -43,7 +43,7 @@ _DIGITS = 12
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL")
+    parser.add_argument("url", metavar="URL", help="as it was requested")
     parser.add_argument("--feed", help="only fetches of this feed")
     parser.add_argument("--method", default="GET", help="how it was requested (default GET)")
     parser.add_argument("--key", help="the request's key, where it is more than method and URL")

@@ -74,7 +74,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("feed", metavar="FEED", help="a declared feed, source.feed")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="read in this order")
 
 
 def _export(archive: Archive, options: Options, terminal: Terminal) -> None:

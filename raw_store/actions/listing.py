@@ -31,12 +31,12 @@ revisit is read from the fetch that holds it.
 
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("feed", nargs="?", metavar="FEED")
+    parser.add_argument("feed", nargs="?", metavar="FEED", help="its segments; every feed if none")
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("fetch_id", type=UUID, metavar="FETCH_ID")
+    parser.add_argument("fetch_id", type=UUID, metavar="FETCH_ID", help="as rows have it")
     parser.add_argument("--body", action="store_true", help="print the body and nothing else")
 
 

@@ -22,7 +22,7 @@ whose body was removed by policy. files: on disk. Only metadata is read.
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("feed", nargs="?", metavar="FEED")
+    parser.add_argument("feed", nargs="?", metavar="FEED", help="one feed; all of them if none")
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
 
 

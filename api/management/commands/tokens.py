@@ -38,7 +38,7 @@ class Command(commands.Command):
         )
         actions.add_parser("list", help="name every token, what it may, and until when")
         revoke = actions.add_parser("revoke", help="make a token worthless")
-        revoke.add_argument("name")
+        revoke.add_argument("name", help="what it is called: `tokens list` tells")
 
     def handle(self, *, action: str, **options: Any) -> None:
         try:

@@ -1,6 +1,5 @@
 """`manage.py columns FEED`: what a feed's bodies hold, as the SELECT of a first transform."""
 
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -27,11 +26,7 @@ names that it gives them.
 class Command(commands.Command):
     help = "Write the SELECT of a first transform from what a feed's bodies hold."
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        return parser
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("feed", help="such as quakes.day")

@@ -12,12 +12,22 @@ from raw_store.errors import ArchiveError
 from reshape.errors import ReshapeError
 from reshape.history import history
 
+EXAMPLES = """
+examples:
+  manage.py history quakes.Quake us7000abcd       every state of one row
+  manage.py history quakes.Quake us7000abcd --json
+                                                  the same, an object a line
+  manage.py history quakes.Quake --all --into quakes.parquet
+                                                  every state of every row, in a new file
+"""
+
 
 class Command(commands.Command):
     help = (
         "Print every state a row has had: from when to when, what changed, and which payload "
         "said so first; or write all states of all rows into a file."
     )
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("model", help="a derived model, SOURCE.MODEL: quakes.Quake")

@@ -1,7 +1,6 @@
 """`manage.py quarantine`: what transforms could not read, why, and what helps."""
 
 import json
-from argparse import RawDescriptionHelpFormatter
 from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
@@ -58,11 +57,7 @@ class Command(commands.Command):
         'bad_rows="row". An entry clears itself in the next replay that can read it.'
     )
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        return parser
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -15,12 +15,20 @@ from reshape.registry import all_transforms
 from reshape.replay import known_transforms
 from warehouse.errors import WarehouseError
 
+EXAMPLES = """
+examples:
+  manage.py reconcile                             every source
+  manage.py reconcile quakes                      one of them
+  manage.py reconcile quakes --repair             mend what differs
+"""
+
 
 class Command(commands.Command):
     help = (
         "Compare every table with what the archive and the transforms say, and with its columnar "
         "copy; name every difference. Exit code 0: none; 1: some; 2: an error."
     )
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source", nargs="*", help="sources to compare; all of them if none")

@@ -5,7 +5,6 @@ import json
 import signal
 import sys
 import threading
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date, datetime
@@ -47,7 +46,8 @@ examples:
   manage.py replay quakes                         one source
   manage.py replay quakes --full                  link every row anew, compare it with the database
   manage.py replay quakes --diff                  what a replay would change; changes nothing
-  manage.py replay quakes --diff --html diff.html the same as a page to look at
+  manage.py replay quakes --diff --html diff.html
+                                                  the same as a page to look at
   manage.py replay quakes --diff --against last   what code edited since the last replay changes
   manage.py replay quakes --versions              the versions that --against can name
   manage.py replay quakes --as-of 2026-01-31      rows as the archive stood then, made live
@@ -67,11 +67,7 @@ With --diff the exit code says what was found: 0 nothing changes, 1 something do
 class Command(commands.Command):
     help = "Derive rows again from the archive: parse, link, compute rollups, load the difference."
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        return parser
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source", nargs="*", help="sources to replay; all of them if none")

@@ -12,12 +12,20 @@ from etl.telling import many
 from raw_store import commands, feeds
 from raw_store.errors import ArchiveError
 
+EXAMPLES = """
+examples:
+  manage.py status                                every source
+  manage.py status quakes                         one of them
+  manage.py status --json                         for programs
+"""
+
 
 class Command(commands.Command):
     help = (
         "Show where each source stands: what is archived, what its transforms have parsed, whether "
         "their code changed since the last replay, and what waits. Changes nothing."
     )
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source", nargs="*", help="sources to show; all of them if none")

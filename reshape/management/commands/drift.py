@@ -1,7 +1,6 @@
 """`manage.py drift FEED`: which fields of its payloads appeared, vanished or changed type."""
 
 import json
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -38,11 +37,7 @@ a map: its keys are shown as *, and so is at once a key that is a number, a date
 class Command(commands.Command):
     help = "Tell which fields of a feed's payloads appeared, vanished or changed type, and when."
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        return parser
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("feed", help="the feed, written source.feed")

@@ -11,12 +11,19 @@ from reshape.models import HeldRow
 from reshape.registry import all_transforms
 from reshape.waiting import groups_of, rows_of, sentence, target_model
 
+EXAMPLES = """
+examples:
+  manage.py held                                  what is waited for, and by how many rows
+  manage.py held quakes --rows                    each row of one source
+"""
+
 
 class Command(commands.Command):
     help = (
         "List the rows that wait for the target of a foreign key or for a column that no payload "
         "gives yet, grouped by what they wait for. The replay that finds it loads them."
     )
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source", nargs="?", help="one source only")

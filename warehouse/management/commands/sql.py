@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from raw_store import commands
 from warehouse.answers import write_answers
 from warehouse.errors import WarehouseError
 from warehouse.places import is_elsewhere
@@ -16,12 +17,21 @@ from warehouse.publish import current_build
 from warehouse.reader import connect
 from warehouse.render import FORMATS, Format
 
+EXAMPLES = """
+examples:
+  manage.py sql                                   a prompt; .help tells more
+  manage.py sql -c "SELECT count(*) FROM quakes_quake"
+  manage.py sql -c "FROM quakes_quake" --format csv > quakes.csv
+  manage.py sql -f report.sql --timeout 60
+"""
 
-class Command(BaseCommand):
+
+class Command(commands.Command):
     help = (
         "Ask the warehouse in SQL: the rollups, the models, and the archive as `archive` and "
         "`payloads`. Without -c or -f it opens a prompt, or reads statements from standard input."
     )
+    examples = EXAMPLES
     # The data can be read while a rollup's file is wrong.
     requires_system_checks = []
 
