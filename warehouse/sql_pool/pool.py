@@ -33,7 +33,8 @@ from warehouse.errors import (
 from warehouse.publish import current_build
 from warehouse.reader import readable_folders
 
-from .asked import DATA, END, HEAD, LARGEST_FRAME, NICENESS, PREFIX, READY, Asked, Place, pack
+from .asked import DATA, END, HEAD, NICENESS, PREFIX, READY, Asked, Place, pack
+from .draining import drained
 
 # A statement is interrupted at its deadline, and its process killed so much later.
 GRACE_S = 0.5
@@ -349,10 +350,7 @@ class _Process:
     async def _bury(self) -> None:
         """Let go of its pipes and its files."""
         assert self._process.stdout is not None
-        # A pipe that was full is not looked at until it is read; whoever reads it still, does so.
-        with contextlib.suppress(RuntimeError):
-            while await self._process.stdout.read(LARGEST_FRAME):
-                pass
+        await drained(self._process.stdout)
         await self._process.wait()
         # Gigabytes may lie there: removing them takes its time.
         await asyncio.to_thread(shutil.rmtree, self.spill, ignore_errors=True)
