@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 
 BATCH_ROWS = 2048
 _GROUP_BYTES = 8 * 1024 * 1024
+# Lists of these are none of them: they have commas.
 _PLAIN = re.compile(
-    r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*|DATE|UUID|TIMESTAMP.*"
+    r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\([^\[]*|DATE|UUID"
+    r"|TIMESTAMP[^\[]*"
 )
 _FLOAT = re.compile(r"FLOAT|DOUBLE")
 _NESTED_FLOAT = re.compile(r"FLOAT|DOUBLE|VARIANT")

@@ -47,6 +47,18 @@ def test_csv(asking):
     assert text == 'code,magnitude,"e,"\na,4.5,""\n"b,""c""",,""\n'
 
 
+@pytest.mark.parametrize(
+    "items",
+    ["1.50::DECIMAL(5, 2), 2.25", "TIMESTAMP '2024-01-01', NULL", "TIMESTAMPTZ '2024-01-01', NULL"],
+)
+def test_a_list_is_one_value_of_csv(asking, items):
+    text = asking(f"SELECT [{items}] AS list, list[1:2] AS part, 7 AS n").decode()
+
+    _, row = csv.reader(io.StringIO(text))
+    assert len(row) == 3
+    assert (row[0], row[2]) == (row[1], "7")
+
+
 def test_arrow_and_parquet_keep_types(asking):
     sql = "SELECT code, occurred_at, magnitude FROM quakes ORDER BY 1"
 
