@@ -67,6 +67,7 @@ class Reach:
     filtered: dict[Model, Entity] = field(default_factory=dict)
     """Entities whose filter comes in a variable: it may go on to any that they relate to."""
     has_lineage: bool = False
+    """Whether it asks where rows come from."""
     is_volatile: bool = False
     """Whether more than tables tells the answer: a source's own resolver, the clock."""
     has_unknown: bool = False
@@ -203,7 +204,7 @@ class _Walk:
         for one in (entity, shown):
             if one is not None:
                 self.reach.entities[one.model] = one
-        if isinstance(meaning, meanings.Lineage):
+        if isinstance(meaning, meanings.Lineage | meanings.Built):
             self.reach.has_lineage = True
         if isinstance(meaning, meanings.Aggregated):
             # Of the published build, which follows the tables some time after a load.

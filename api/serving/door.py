@@ -176,7 +176,7 @@ class Door:
             question.operation or "",
             caller.role,
             # Another time's rows may change where the present ones do not: by an import.
-            versions.of(known.rests_on, with_archive=reach.has_lineage or AS_OF in question.text),
+            versions.of(known.rests_on, with_lineage=reach.has_lineage or AS_OF in question.text),
         )
 
 

@@ -23,6 +23,7 @@ from django.db.models import Count, Max
 from raw_store.models import Segment
 from reshape.difference import is_shared
 from reshape.models import ModelState, SourceState
+from warehouse.models import RollupTable
 
 from ..catalog import Entity
 from ..compiled.workers import in_worker
@@ -37,13 +38,14 @@ class Versions:
 
     sources: dict[str, int]
     tables: dict[str, str]
-    archive: str
+    lineage: str
+    """What rows are said to come from: the archive, the transforms' code, the rollups' builds."""
 
-    def of(self, entities: Iterable[Entity], *, with_archive: bool) -> str:
+    def of(self, entities: Iterable[Entity], *, with_lineage: bool) -> str:
         """A text that changes whenever the rows of one of these do."""
         parts = {self._of(entity) for entity in entities}
-        if with_archive:
-            parts.add(f"archive {self.archive}")
+        if with_lineage:
+            parts.add(f"lineage {self.lineage}")
         return "\n".join(sorted(parts))
 
     def _of(self, entity: Entity) -> str:
@@ -113,15 +115,19 @@ class Watch:
 
 def _read() -> Versions:
     archive = Segment.objects.aggregate(Count("pk"), Max("pk"))
+    states = list(SourceState.objects.values_list("source", "data_version", "fingerprints"))
+    # Either may change where no row does.
+    code = sorted((source, sorted(fingerprints.items())) for source, _, fingerprints in states)
+    computed_at = RollupTable.objects.order_by("table").values_list("table", "computed_at")
     return Versions(
-        sources=dict(SourceState.objects.values_list("source", "data_version")),
+        sources={source: number for source, number, _ in states},
         tables={
             table: f"{path} {changed_at.isoformat()} {row_count}"
             for table, path, changed_at, row_count in ModelState.objects.values_list(
                 "table", "copy_path", "changed_at", "row_count"
             )
         },
-        archive=" ".join(str(value) for value in archive.values()),
+        lineage=f"{list(archive.values())} {code} {list(computed_at)}",
     )
 
 
