@@ -9,10 +9,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
+import orjson
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 from warehouse.sql_pool.asked import FORMS, Asked, Form, Parameters
+
+from .bodies import read_json
 
 LONGEST = 100_000
 MEDIA_TYPES: dict[Form, str] = {
@@ -70,6 +74,8 @@ def _given(request: HttpRequest) -> Mapping[str, Any]:
         body = request.body.decode()
     except UnicodeDecodeError:
         raise RequestRefused("The request is not UTF-8.") from None
+    except RequestDataTooBig:
+        raise RequestRefused(f"A statement may have {LONGEST:,} characters.", 413) from None
     if request.content_type == "application/sql":
         return {**address, "sql": body}
     if request.content_type != "application/json":
@@ -78,8 +84,8 @@ def _given(request: HttpRequest) -> Mapping[str, Any]:
             415,
         )
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        found = read_json(body)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise RequestRefused('The request is no JSON object such as {"sql": "SELECT 1"}.')
@@ -89,14 +95,23 @@ def _given(request: HttpRequest) -> Mapping[str, Any]:
 def _parameters(given: Any) -> Parameters | None:
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
+            given = read_json(given)
+        except ValueError:
             raise RequestRefused(f"`parameters` is no JSON: {given[:100]!r}.") from None
     if given is not None and not isinstance(given, list | dict):
         raise RequestRefused(
             "`parameters` is a JSON list for ? and $1, or an object for $name: "
             f"{str(given)[:100]!r} is neither."
         )
+    try:
+        # As they are passed on to the process that answers; what is infinite would become null.
+        json.dumps(given, allow_nan=False)
+        orjson.dumps(given)
+    except (TypeError, ValueError, RecursionError):
+        raise RequestRefused(
+            "`parameters` holds a number beyond 64 bits, or is nested too deeply. Send such a "
+            "number as text, and cast it: $1::HUGEINT."
+        ) from None
     return cast("Parameters | None", given)
 
 
@@ -123,7 +138,7 @@ def _number(given: Mapping[str, Any], name: str, most: float) -> float | None:
         return None
     try:
         number = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(found, bool) or not 0 < number <= most:
         raise RequestRefused(f"`{name}` is a number above 0 and up to {most:g}, not {found!r}.")

@@ -169,6 +169,43 @@ def test_a_post_that_is_none_is_the_clients_mistake(browser, body, kind, status)
     assert browser.post(body, kind).status_code == status
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"parameters": [1180591620717411303424]',
+        '"parameters": [1e999]',
+        '"parameters": [NaN]',
+        '"parameters": ["\\ud800"]',
+        '"parameters": ' + "[" * 300 + "]" * 300,
+        '"parameters": "[1180591620717411303424]"',
+        f'"rows": 1{"0" * 400}',
+        f'"timeout": 1{"0" * 400}',
+        '"sql": "SELECT \'\\ud800\'"',
+    ],
+)
+def test_values_that_cannot_be_passed_on_are_the_clients_mistake(browser, members):
+    response = browser.post('{"sql": "SELECT $1 AS n", ' + members + "}")
+
+    assert response.status_code == 400
+    assert json.loads(response.text_sent)["code"] == "request"
+
+
+def test_the_greatest_numbers_of_64_bits_are_passed_on(browser):
+    numbers = [2**63 - 1, -(2**63), 2**64 - 1]
+
+    response = browser.post({"sql": "SELECT unnest([$1, $2, $3]) AS n", "parameters": numbers})
+
+    assert [row["n"] for row in json.loads(response.text_sent)["rows"]] == numbers
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/sql"])
+def test_a_request_that_is_too_large_is_told_so_in_json(browser, kind):
+    response = browser.post("x" * 3_000_000, kind)
+
+    assert response.status_code == 413
+    assert json.loads(response.text_sent)["code"] == "request"
+
+
 def test_a_form_that_nobody_writes_is_not_acceptable(browser):
     assert browser.get(headers={"Accept": "image/png"}, sql="SELECT 1").status_code == 406
 
