@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from ..bodies import read_json
 from .persisted import resolve
 
 MAX_BODY = 1_000_000
@@ -48,8 +49,8 @@ def posted(body: bytes) -> Question | None:
     """The question in a body; null for one that is none. Raises `RequestRefused`."""
     try:
         # As Django's view reads it: orjson would make doubles of large integers.
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
+        asked = read_json(body)
+    except ValueError:
         return None
     return _question(asked) if isinstance(asked, dict) else None
 
@@ -61,8 +62,8 @@ def in_address(query: bytes) -> Question | None:
         asked: dict[str, Any] = {name: values[-1] for name, values in given.items()}
         for name in ("variables", "extensions"):
             if name in asked:
-                asked[name] = json.loads(asked[name])
-    except (ValueError, RecursionError):
+                asked[name] = read_json(asked[name])
+    except ValueError:
         return None
     return _question(asked)
 

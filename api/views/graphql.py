@@ -21,6 +21,7 @@ from strawberry.django.views import AsyncGraphQLView
 
 from ..access.middleware import caller_of_request
 from ..access.recognising import is_own_site
+from ..bodies import read_json
 from ..compiled.extension import Asking
 from ..deadlines import DEADLINE, Deadline
 from ..errors import SchemaError
@@ -73,10 +74,13 @@ class _View(AsyncGraphQLView[Any, Any]):
             return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"))
 
     def decode_json(self, data: str | bytes) -> object:
-        found = super().decode_json(data)
+        try:
+            found = read_json(data)
+        except ValueError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
         found = {} if found is None else found
         if not isinstance(found, dict):
-            raise json.JSONDecodeError("a question is a JSON object", str(data), 0)
+            raise json.JSONDecodeError("a question is a JSON object", "", 0)
         return found
 
     async def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:

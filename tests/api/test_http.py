@@ -86,6 +86,11 @@ def test_a_page_of_another_site_may_not_ask(settings, origin, status):
         '{"query": "{ feedsCount }", "variables": [1]}',
         '{"query": "{ feedsCount }", "operationName": 1}',
         '{"query": "{ feedsCount }", "extensions": 1}',
+        b'{"query": "{ feedsCount } # \xff"}',
+        '{"query": "{ feedsCount }", "operationName": "\\ud800"}',
+        '{"query": "{ feedsCount }", "variables": {"s": "\\ud800"}}',
+        '{"query": "{ feedsCount }", "variables": {"s": ' + "1" * 5_000 + "}}",
+        '{"query": "{ feedsCount }", "variables": {"s": ' + "[" * 100_000 + "]" * 100_000 + "}}",
     ],
 )
 def test_a_question_that_is_none_is_the_clients_mistake(body):
@@ -94,8 +99,21 @@ def test_a_question_that_is_none_is_the_clients_mistake(body):
     assert response.status_code == 400
 
 
-def test_other_methods_are_refused():
-    assert send("put", "/graphql", QUESTION, content_type="application/json").status_code == 405
+def test_pairs_of_surrogates_are_text():
+    question = "query ($s: String) { feedsCount(source: $s) }"
+    body = json.dumps({"query": question, "variables": {"s": "\U0001f331"}})
+    assert "\\ud83c" in body
+
+    response = send("post", "/graphql", body, content_type="application/json")
+
+    assert response.json() == {"data": {"feedsCount": 0}}
+
+
+@pytest.mark.parametrize("method", ["put", "head", "options", "delete"])
+def test_other_methods_are_refused(method):
+    response = send(method, "/graphql")
+
+    assert response.status_code == 405
 
 
 def test_a_browser_gets_graphiql_from_this_server_alone():
