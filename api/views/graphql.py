@@ -115,6 +115,8 @@ async def graphql(request: HttpRequest) -> HttpResponseBase:
         logger.exception("no schema")
         return _refuse(503, "There is no schema; the server's log, or manage.py check, says why.")
     response: HttpResponseBase = await view(request)
+    if response.status_code == 405:
+        response["Allow"] = "GET, POST"
     return response
 
 

@@ -114,6 +114,7 @@ def test_other_methods_are_refused(method):
     response = send(method, "/graphql")
 
     assert response.status_code == 405
+    assert response["Allow"] == "GET, POST"
 
 
 def test_a_browser_gets_graphiql_from_this_server_alone():
