@@ -64,7 +64,23 @@ def _read_datetime(value: object) -> dt.datetime:
         moment = None
     if moment is None:
         raise _refuse(value, expected)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    try:
+        moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise _refuse(value, "a moment of the years 1 to 9999 in UTC") from None
+    return moment
+
+
+def _read_time(value: object) -> dt.time:
+    try:
+        time = dt.time.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    # SQLite keeps none with an offset, and PostgreSQL would compare by one that changes.
+    if time is None or time.tzinfo is not None:
+        raise _refuse(value, "a time of day without an offset, such as 06:30:00")
+    return time
 
 
 def scalar_map() -> dict[object, ScalarDefinition]:
@@ -88,6 +104,12 @@ def scalar_map() -> dict[object, ScalarDefinition]:
             description="A moment in ISO 8601; one without an offset is read as UTC.",
             serialize=dt.datetime.isoformat,
             parse_value=_read_datetime,
+        ),
+        dt.time: strawberry.scalar(
+            name="Time",
+            description="A time of day in ISO 8601, without an offset.",
+            serialize=dt.time.isoformat,
+            parse_value=_read_time,
         ),
     }
 

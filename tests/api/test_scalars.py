@@ -1,6 +1,10 @@
 """Values on their way in and out: nothing is rounded, nothing is guessed."""
 
+from datetime import time
+
 import pytest
+
+from tests.api.garden.models import Plant
 
 
 def test_every_kind_of_column_is_shown(ask, garden):
@@ -59,3 +63,22 @@ def test_a_moment_without_offset_is_utc(ask, garden):
         assert ask(question, at=moment)["plantsCount"] == 1
     assert "not a moment" in ask(question, at="2026-02-30T00:00:00", fails=True).errors[0]
     assert "not a moment" in ask(question, at="yesterday", fails=True).errors[0]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-00:01"])
+@pytest.mark.parametrize("field", ["plantsCount", "plantsAggregate"])
+def test_a_moment_that_utc_has_not_is_refused(ask, garden, field, moment):
+    below = "" if field == "plantsCount" else "{ nodes { count } }"
+    question = f"query ($at: DateTime) {{ {field}(filters: {{wateredAt: {{gt: $at}}}}) {below} }}"
+
+    assert "years 1 to 9999" in ask(question, at=moment, fails=True).errors[0]
+
+
+def test_a_time_of_day_has_no_offset(ask, garden):
+    Plant.objects.filter(number=2).update(watering_time=time(6, 30))
+    question = "query ($at: Time) { plantsCount(filters: {wateringTime: {lte: $at}}) }"
+
+    for moment in ("06:30", "06:30:00", "06:30:00.000001"):
+        assert ask(question, at=moment)["plantsCount"] == 1
+    for other in ("06:30:00Z", "06:30:00+02:00", "24:00", "noon", 6):
+        assert "without an offset" in ask(question, at=other, fails=True).errors[0]
