@@ -194,16 +194,23 @@ def _within(grouping: Grouping, value: Any) -> Q:
         return Q(**{f"{attname}__isnull": True})
     if grouping.unit is None:
         return Q(**{attname: value})
-    start, end = value, _next(value, grouping.unit)
+    bounds = {"gte": value, "lt": _next(value, grouping.unit)}
     if grouping.column.scalar is dt.datetime and grouping.unit != "hour":
-        start, end = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (start, end))
-    return Q(**{f"{attname}__gte": start, f"{attname}__lt": end})
+        bounds = {
+            name: day and dt.datetime.combine(day, dt.time(), dt.UTC)
+            for name, day in bounds.items()
+        }
+    return Q(**{f"{attname}__{name}": end for name, end in bounds.items() if end is not None})
 
 
 def _next(value: Any, unit: str) -> Any:
-    """The beginning of the period after the one that begins then."""
-    if unit in ("hour", "day", "week"):
-        return value + dt.timedelta(**{f"{unit}s": 1})
-    months = {"month": 1, "quarter": 3, "year": 12}[unit]
-    number = value.year * 12 + value.month - 1 + months
-    return value.replace(year=number // 12, month=number % 12 + 1)
+    """The beginning of the period after the one that begins then; null where there is none."""
+    try:
+        if unit in ("hour", "day", "week"):
+            return value + dt.timedelta(**{f"{unit}s": 1})
+        months = {"month": 1, "quarter": 3, "year": 12}[unit]
+        number = value.year * 12 + value.month - 1 + months
+        return value.replace(year=number // 12, month=number % 12 + 1)
+    except (OverflowError, ValueError):
+        # The calendar ends with the year 9999, which many sources write for "without end".
+        return None

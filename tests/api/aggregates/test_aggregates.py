@@ -154,6 +154,21 @@ def test_what_makes_no_sense_is_refused(ask, library, field, reason):
     assert reason in ask(f"{{ {field} }}", fails=True).errors[0]
 
 
+@pytest.mark.parametrize("unit", ["Hour", "Day", "Week", "Month", "Quarter", "Year"])
+def test_the_last_period_of_the_calendar_has_rows(ask, garden, unit):
+    end = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    Plant.objects.filter(number=3).update(watered_at=end, planted_on=end.date())
+    names = [f"wateredAt{unit}"] + ([f"plantedOn{unit}"] if unit not in ("Hour", "Day") else [])
+
+    for name in names:
+        answer = ask(
+            f"""{{ plantsAggregate(groupBy: {name}, order: {{key: {{{name}: DESC}}}}, first: 1) {{
+                nodes {{ count rows {{ nodes {{ name }} }} }} }} }}"""
+        )["plantsAggregate"]
+
+        assert answer["nodes"] == [{"count": 1, "rows": {"nodes": [{"name": "Aloe"}]}}]
+
+
 def test_rows_are_given_of_a_hundred_groups_at_most(ask, db):
     Author.objects.bulk_create(
         Author(code=f"{n:04}", name=f"{n}", fetch_id=f"{n:032}") for n in range(120)
