@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 from django.conf import settings
 from django.db import connection, transaction
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
+from strawberry.scalars import JSON
 
 from reshape.columns import column_for
 
@@ -227,28 +229,45 @@ def _describe(key: str, model: Model, shown: ColumnShown) -> Described:
         *expression.get_db_converters(connection),
     ]
     arrow = arrow_of(scalar, column_for(field).arrow)
-    is_text = arrow == "string"
+    write = _json if scalar is JSON else str if arrow == "string" else None
+    shown_as = column_writer(model, shown.column, shown.kind, connection)
 
     def read(values: Any) -> Any:
         for convert in converters:
             values = [convert(value, expression, connection) for value in values]
-        if is_text:
-            return [None if value is None else _text(value) for value in values]
+        if write is not None:
+            return [None if value is None else write(value) for value in values]
+        return values
+
+    def show(values: Any) -> Any:
+        values = shown_as(values)
+        if scalar is JSON:
+            # What came apart is one text again, so that every form may pass it on.
+            return [
+                value if value is None or isinstance(value, orjson.Fragment) else _fragment(value)
+                for value in values
+            ]
         return values
 
     return Described(
         name=key,
         arrow=arrow,
         scalar=scalar,
-        show=column_writer(model, shown.column, shown.kind, connection),
+        show=show,
         read=read,
     )
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return str(value)
+def _fragment(value: Any) -> orjson.Fragment:
+    return orjson.Fragment(_json(value))
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Integers beyond 64 bits.
+        return json.dumps(value, separators=(",", ":"))
 
 
 class _Sink(io.RawIOBase):

@@ -128,6 +128,31 @@ async def test_columns_have_types(door, plants):
     assert aloe["wateredAt"] is aloe["isEdible"] is aloe["notes"] is None
 
 
+DOCUMENTS = [{"digest": "ab5e100", "big": 2**70}, "5e100", "five", "5", 5, True, [1.5, None], {}]
+
+
+@pytest.fixture
+def documents(author):
+    Plant.objects.bulk_create(
+        Plant(number=number, name="Kale", notes=document, fetch_id="0" * 32)
+        for number, document in enumerate(DOCUMENTS)
+    )
+
+
+async def test_json_is_json_in_every_form(door, documents):
+    question = json.dumps({"query": "{ plants { notes } }"}).encode()
+
+    answer = (await door.ask(question)).json["data"]["plants"]
+    lines = (await door.ask(question, NDJSON)).body.splitlines()
+    table = csv.DictReader(io.StringIO((await door.ask(question, CSV)).body.decode()))
+    arrow = pa.ipc.open_stream((await door.ask(question, ARROW)).body).read_all()
+
+    assert [row["notes"] for row in answer] == DOCUMENTS
+    assert [json.loads(line)["notes"] for line in lines] == DOCUMENTS
+    assert [json.loads(row["notes"]) for row in table] == DOCUMENTS
+    assert [json.loads(text) for text in arrow["notes"].to_pylist()] == DOCUMENTS
+
+
 async def test_text_shows_values_as_graphql_does(door, plants):
     answer = (await door.ask(PLANTS)).json["data"]["plants"]
 
