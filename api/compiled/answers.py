@@ -101,7 +101,7 @@ class Compiler:
             self._schema, operation.variable_definitions or (), dict(inputs)
         )
         if isinstance(variables, list):
-            raise NotCompiled("variables that do not fit")
+            raise NotCompiled(f"variables that do not fit: {variables[0].message}")
         switches = {
             switch: value for switch, value in variables.coerced.items() if switch in known.switches
         }

@@ -144,9 +144,11 @@ def _flat(api: Api, known: Known, question: Question) -> tuple[RowsRoot, Variabl
         plan, variables = api.compiler.plan(
             known, question.operation or known.first_name, question.variables
         )
-        ((name, root),) = plan.roots.items()
-    except (NotCompiled, GraphQLError, ValueError) as error:
+    except (NotCompiled, GraphQLError) as error:
         raise NotFlat(f"Only one list can be exported, and this is none: {error}") from error
+    if len(plan.roots) != 1:
+        raise NotFlat(f"Only one list can be exported; these are {len(plan.roots)} fields.")
+    ((name, root),) = plan.roots.items()
     if not isinstance(root, RowsRoot):
         raise NotFlat(f"Only a list can be exported; {name} is none.")
     for key, shown in root.level.fields.items():

@@ -184,6 +184,24 @@ async def test_what_is_not_flat_is_refused(door, text):
     assert "export" in found.json["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"query": "{ a: authors { code } b: authors { code } }"}, "these are 2 fields"),
+        (
+            {"query": "query ($n: Int!) { authors(pagination: {limit: $n}) { code } }"},
+            "$n",
+        ),
+        ({"query": "query A { authors { code } }", "operationName": "Z"}, "is not named"),
+    ],
+)
+async def test_why_it_is_not_flat_is_told(door, question, words):
+    found = await door.ask(json.dumps(question).encode(), CSV)
+
+    assert found.status == 406
+    assert words in found.json["errors"][0]["message"]
+
+
 async def test_what_is_not_valid_is_told_as_ever(door):
     found = await door.ask(b'{"query": "{ nothing }"}', CSV)
 
