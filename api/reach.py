@@ -75,7 +75,8 @@ class Reach:
     introspects: bool = False
     costs: dict[str | None, list[tuple[Size, ...]]] = field(default_factory=dict)
     """By operation: the sizes of every list and what it stands in, to be multiplied."""
-    variable_types: dict[str, Any] = field(default_factory=dict)
+    variable_types: dict[str, list[Any]] = field(default_factory=dict)
+    """By name; operations of one document may have different variables of one name."""
 
     def cost(self, operation: str | None, variables: Mapping[str, Any]) -> int:
         """How many rows the answer may hold, every list full."""
@@ -150,7 +151,9 @@ class _Walk:
                 inner = inner.type
             kind = self._schema.get_type(inner.name.value)
             self._variables[definition.variable.name.value] = kind
-            self.reach.variable_types[definition.variable.name.value] = kind
+            self.reach.variable_types.setdefault(definition.variable.name.value, []).append(kind)
+            if definition.default_value is not None:
+                self._value(kind, definition.default_value)
         self._directives([node])
         self._terms = []
         self.reach.costs[node.name.value if node.name else None] = self._terms

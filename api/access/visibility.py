@@ -49,7 +49,7 @@ class Visibility:
 
     def _in_variables(self, known: Known, variables: Mapping[str, Any]) -> Iterator[Entity]:
         for name, value in variables.items():
-            if (kind := known.reach.variable_types.get(name)) is not None:
+            for kind in known.reach.variable_types.get(name, ()):
                 yield from self._inputs.of_value(kind, value)
 
 

@@ -23,10 +23,10 @@ def closed(db, settings):
 def ask(db):
     secret = tokens.make_token("partner", scopes=["read"], sources=["sample"])
 
-    def ask(question, *, secret=secret, **variables):
+    def ask(question, *, secret=secret, operation=None, **variables):
         response = async_to_sync(AsyncClient().post)(
             "/graphql",
-            json.dumps({"query": question, "variables": variables}),
+            json.dumps({"query": question, "variables": variables, "operationName": operation}),
             content_type="application/json",
             headers={"Authorization": f"Bearer {secret}"},
         )
@@ -127,6 +127,30 @@ def test_a_filter_leads_into_no_hidden_source(ask, library):
 
     assert shown["data"] == {"vessels": []}
     assert PRIVATE in message(hidden)
+
+
+@pytest.mark.parametrize(
+    ("question", "variables"),
+    [
+        ("query A($f: VesselFilter = {lines: {}}) { vessels(filters: $f) { __typename } }", {}),
+        (
+            "query A($f: VesselFilter = {OR: [{NOT: [{lines: {}}]}]}) "
+            "{ vesselsCount(filters: $f) }",
+            {},
+        ),
+        (
+            "query A($f: VesselFilter) { vesselsCount(filters: $f) } "
+            "query B($f: PilotFilter) { pilotsCount(filters: $f) }",
+            {"f": {"lines": {}}},
+        ),
+    ],
+)
+def test_no_variable_leads_into_a_hidden_source(ask, question, variables):
+    secret = tokens.make_token("others", scopes=["read"], sources=["port"])
+
+    answer = ask(question, secret=secret, operation="A", **variables)
+
+    assert PRIVATE in message(answer)
 
 
 def test_the_schema_is_told_to_nobody_where_that_is_said(ask, settings):
