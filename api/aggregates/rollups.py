@@ -60,7 +60,10 @@ def shapes_of(entity: Entity) -> list[Shape]:
     columns = tuple((each.attname, column_kind(entity, each.attname)) for each in entity.columns)
     found = []
     for rollup in rollups():
-        if rollup.inputs == (table,) and (shape := _shape(rollup.sql, rollup.name, table, columns)):
+        # What is computed now and then may be older than the rows that are asked about.
+        if rollup.inputs != (table,) or rollup.refresh.when == "every":
+            continue
+        if shape := _shape(rollup.sql, rollup.name, table, columns):
             found.append((len(rollup.columns) - len(rollup.measures), shape))
     return [shape for _, shape in sorted(found, key=lambda each: each[0])]
 
@@ -135,6 +138,8 @@ def _add(shape: Shape, item: Node, output: str, columns: Mapping[str, str]) -> N
     arguments = [each["expression"] for each in item["arguments"]]
     if function == "date_trunc" and len(arguments) == 2:
         unit, column = _constant(arguments[0]), _column(arguments[1], columns)
+        # Hours cast to a date are days.
+        unit = "day" if (unit, kind) == ("hour", "DATE") else unit
         if column and unit in COARSER and (kind is None or kind in _PERIODS):
             shape.periods.setdefault((column, unit), output)
         return

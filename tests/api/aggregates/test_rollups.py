@@ -1,10 +1,15 @@
 """What a rollup can answer is answered by it, with the same numbers."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from api.aggregates.rollups import _shape
 from tests.api.aggregates.copies import publish_copies
 from tests.sample.models import Author, Book, Loan
+from warehouse.headers import Refresh
+from warehouse.rollups import rollups
 
 COLUMNS = (
     ("author_id", "VARCHAR"),
@@ -81,6 +86,30 @@ def test_columns_periods_and_measures_are_recognised():
         ("sum", "price"): "worth",
         ("max", "pages"): "longest",
     }
+
+
+def test_hours_cast_to_a_date_are_days():
+    found = shape(
+        "SELECT date_trunc('hour', added_at)::DATE AS d, date_trunc('hour', added_at) AS h, "
+        "count(*) AS n FROM sample_book GROUP BY ALL"
+    )
+
+    assert found.periods == {("added_at", "day"): "d", ("added_at", "hour"): "h"}
+
+
+def test_a_rollup_that_may_be_older_than_the_rows_answers_nothing(monkeypatch):
+    from api.aggregates.rollups import shapes_of
+    from api.schema import get_api
+
+    books = get_api().catalog[Book]
+    hourly = Refresh(when="every", every=timedelta(hours=1))
+    rarely = [replace(each, refresh=hourly) for each in rollups()]
+    always = [shape.name for shape in shapes_of(books)]
+
+    monkeypatch.setattr("api.aggregates.rollups.rollups", lambda: rarely)
+
+    assert "sample_author_totals" in always
+    assert shapes_of(books) == []
 
 
 @pytest.mark.parametrize(
