@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import strawberry
+from django.db import connection
 from django.db.models import CharField, Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Left, Right, StrIndex
 from django.db.models.lookups import Exact, GreaterThan
@@ -218,6 +219,8 @@ def _compared(lookup: str) -> Callable[[str, Any], Q]:
     def test(path: str, value: Any) -> Q:
         if is_storable(value):
             return Q(**{f"{path}__{lookup}": value})
+        if isinstance(value, str):
+            return _NOTHING
         is_met = lookup in (("lt", "lte") if value > 0 else ("gt", "gte"))
         return Q(**{f"{path}__isnull": False}) if is_met else _NOTHING
 
@@ -225,20 +228,33 @@ def _compared(lookup: str) -> Callable[[str, Any], Q]:
 
 
 def is_storable(value: Any) -> bool:
-    """Whether a column can hold it: none holds more than 64 bits, and SQLite's driver raises when
-    it is asked for such a number."""
+    """Whether a column can hold it: none holds more than 64 bits, nor one of PostgreSQL's text
+    with a NUL, and the drivers raise when they are asked for such values."""
+    if isinstance(value, str):
+        return "\0" not in value or not _is_nul_refused()
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
+
+
+def _is_nul_refused() -> bool:
+    return bool(connection.features.prohibits_null_characters_in_text_exception)
 
 
 def _exactly(expression: Callable[[str, str], Any]) -> Callable[[str, str], Q]:
     """A test of text that minds the case on every database; SQLite's LIKE does not."""
 
     def test(path: str, value: str) -> Q:
+        if not is_storable(value):
+            return _NOTHING
         # Without the first part, the negation would lose the rows that have no value.
         has_value = Q(**{f"{path}__isnull": False})
         return has_value & Q(expression(path, value)) if value else has_value
 
     return test
+
+
+def _whatever_the_case(lookup: str) -> Callable[[str, str], Q]:
+    # SQLite's LIKE reads a pattern up to its first NUL, and would find too much.
+    return lambda path, value: Q(**{f"{path}__{lookup}": value}) if "\0" not in value else _NOTHING
 
 
 def _text(value: str) -> Value:
@@ -253,11 +269,11 @@ _TESTS: dict[str, Callable[[str, Any], Q]] = {
     "gte": _compared("gte"),
     "lt": _compared("lt"),
     "lte": _compared("lte"),
-    "i_exact": _plain("iexact"),
+    "i_exact": _whatever_the_case("iexact"),
     "contains": _exactly(lambda path, value: GreaterThan(StrIndex(F(path), _text(value)), 0)),
-    "i_contains": _plain("icontains"),
+    "i_contains": _whatever_the_case("icontains"),
     "starts_with": _exactly(lambda path, value: Exact(Left(F(path), len(value)), _text(value))),
-    "i_starts_with": _plain("istartswith"),
+    "i_starts_with": _whatever_the_case("istartswith"),
     "ends_with": _exactly(lambda path, value: Exact(Right(F(path), len(value)), _text(value))),
-    "i_ends_with": _plain("iendswith"),
+    "i_ends_with": _whatever_the_case("iendswith"),
 }

@@ -185,7 +185,7 @@ _plain: dict[Hashable, _Plain | None] = {}
 def _tested(test: Test, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:
     """`_compiled_test`, which Django is asked for once where only the value differs."""
     value, kind = test.value, type(test.value)
-    if kind not in (int, str) or test.lookup not in _COMPARED:
+    if kind not in (int, str) or test.lookup not in _COMPARED or (kind is str and "\0" in value):
         return _compiled_test(test, connection)
     key = (connection.vendor, test.entity.model, test.column.attname, test.lookup, kind)
     if key not in _plain:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from asgiref.sync import async_to_sync
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -93,3 +94,29 @@ def test_a_value_takes_the_place_of_another_without_a_new_statement(db, monkeypa
     (first, given_first), (second, given_second) = seen
     assert first is second
     assert (given_first[0], given_second[0]) == (r"%a\%%", r"%b\_%")
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    ["exact", "iExact", "contains", "iContains", "startsWith", "iStartsWith", "endsWith", "inList"],
+)
+def test_text_with_a_nul_is_in_no_row_that_has_none(db, lookup):
+    fill(Author)
+    kind = "[String!]" if lookup == "inList" else "String"
+    document = (
+        f"query ($name: {kind}, $code: String!) {{ "
+        f"found: authorsCount(filters: {{name: {{{lookup}: $name}}}}) "
+        f"others: authorsCount(filters: {{NOT: {{name: {{{lookup}: $name}}}}}}) "
+        "author(code: $code) { name } }"
+    )
+    known = known_of(graphql.parse(document))
+    schema = get_api().schema
+
+    for name in ("no such name", "a\0b", "\0"):
+        variables = {"name": name, "code": name}
+        answer = get_api().compiler.answer(known, None, variables)
+        ordinary = async_to_sync(schema.execute)(document, variable_values=variables)
+
+        expected = {"found": 0, "others": Author.objects.count(), "author": None}
+        assert (ordinary.data, ordinary.errors) == (expected, None)
+        assert json.loads(answer.data or b"{}") == expected, answer.reason
