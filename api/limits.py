@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 from graphql import GraphQLError
 from strawberry.extensions import MaskErrors, SchemaExtension
 from strawberry_django.optimizer import DjangoOptimizerExtension
@@ -82,6 +83,19 @@ def bound(known: Known, operation: str | None, variables: dict[str, Any]) -> Req
         f"{settings.GRAPHQL_MAX_COST} are allowed. Ask for smaller pages, above all of lists "
         "within lists.",
         extensions={"cost": cost, "maxCost": settings.GRAPHQL_MAX_COST},
+    )
+
+
+_SQLITES = ("Expression tree is too large", "pattern too complex", "parser stack overflow")
+
+
+def too_large(error: BaseException | None) -> RequestRefused | None:
+    """Why a statement is refused that is beyond what SQLite takes; nothing of other errors."""
+    if not isinstance(error, OperationalError) or not any(one in str(error) for one in _SQLITES):
+        return None
+    return RequestRefused(
+        f"A filter is larger than the database takes: {error}. Ask with fewer parts or shorter "
+        "text, with inList in place of many values, or in several operations."
     )
 
 

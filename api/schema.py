@@ -41,7 +41,7 @@ from .discovery import Written, find_written
 from .errors import SchemaError
 from .filters import LOOKUP_NAMES, filter_class
 from .learning import Learner
-from .limits import extensions, is_unexpected
+from .limits import extensions, is_unexpected, too_large
 from .lineage import Header, Payload, RollupBuild
 from .operations import (
     FEED_NAMES,
@@ -106,7 +106,9 @@ class _Schema(strawberry.Schema):
     ) -> None:
         """Log what the program did wrong; a client's mistakes are for the client to read."""
         for error in errors:
-            if is_unexpected(error):
+            if (refusal := too_large(error.original_error)) is not None:
+                error.message, error.original_error = refusal.message, refusal
+            elif is_unexpected(error):
                 path = ".".join(str(part) for part in error.path or ())
                 logger.error("operation failed field=%s", path, exc_info=error.original_error)
 

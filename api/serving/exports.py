@@ -32,6 +32,7 @@ from ..compiled.statements import Hole
 from ..compiled.values import column_writer
 from ..deadlines import Deadline
 from ..errors import NotCompiled, RequestRefused
+from ..limits import too_large
 from ..schema import Api
 from .answers import SECURITY, VARY, Message, Send, of_error, send_reply
 from .formats import FORMS, Described, arrow_of
@@ -189,6 +190,8 @@ def _read(
             raise
         raise RequestRefused(error.message) from error
     except Exception as error:
+        if (refusal := too_large(error)) is not None:
+            raise refusal from error
         logger.exception("export failed")
         raise RequestRefused("Something went wrong; the server's log says what.") from error
     finally:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import AsyncClient
 from graphql import get_introspection_query
 
@@ -134,3 +135,32 @@ def test_an_operation_that_takes_too_long_is_told(ask, library, settings):
 
     for question in ("{ authors { code } }", "{ feeds { name } }"):
         assert "longer than 0 seconds" in ask(question, fails=True).errors[0]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL takes larger ones")
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"OR": [{"name": {"exact": f"{n}"}} for n in range(1_500)]},
+        {"name": {"iContains": "x" * 60_000}},
+        {"books": {"title": {"iExact": "x" * 60_000}}},
+    ],
+)
+@pytest.mark.parametrize(
+    "field",
+    [
+        "authors(filters: $f) { code }",
+        "authorsCount(filters: $f)",
+        "authorsConnection(filters: $f) { nodes { code } }",
+        "authorsAggregate(filters: $f) { nodes { count } }",
+        "authors { pupils(filters: $f) { code } }",
+        "authors { pupilsCount(filters: $f) }",
+    ],
+)
+def test_a_filter_beyond_what_sqlite_takes_is_told(ask, library, caplog, field, filters):
+    question = f"query ($f: AuthorFilter) {{ {field} }}"
+
+    told = ask(question, fails=True, f=filters).errors[0]
+
+    assert "A filter is larger than the database takes" in told
+    assert not caplog.records

@@ -202,6 +202,18 @@ async def test_why_it_is_not_flat_is_told(door, question, words):
     assert words in found.json["errors"][0]["message"]
 
 
+async def test_a_filter_beyond_what_the_database_takes_is_told(door, caplog):
+    filters = {"OR": [{"name": {"exact": f"{n}"}} for n in range(1_500)]}
+    text = "query ($f: AuthorFilter) { authors(filters: $f) { code } }"
+    body = json.dumps({"query": text, "variables": {"f": filters}}).encode()
+
+    found = await door.ask(body, CSV)
+
+    # PostgreSQL takes it.
+    assert found.body == b"code\r\n" or "A filter is larger" in found.json["errors"][0]["message"]
+    assert not caplog.records
+
+
 async def test_what_is_not_valid_is_told_as_ever(door):
     found = await door.ask(b'{"query": "{ nothing }"}', CSV)
 
