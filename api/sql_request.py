@@ -125,6 +125,8 @@ def _form(request: HttpRequest, given: Any) -> Form:
     for kind in read:
         if kind in by_type:
             return by_type[kind]
+        if kind == "text/*":
+            return "csv"
     if not read or {"*/*", "application/*", "text/html"} & set(read):
         return "json"
     raise RequestRefused(

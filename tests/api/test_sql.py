@@ -93,6 +93,8 @@ def test_a_statement_is_posted_as_it_is(browser):
         ("*/*", "application/json"),
         ("application/json", "application/json"),
         ("text/csv", "text/csv"),
+        ("text/*", "text/csv"),
+        ("application/json;q=0.5, text/*;q=0.1", "application/json"),
         ("text/plain;q=0.9, text/csv;q=0.2", "text/csv"),
         ("application/x-ndjson", "application/x-ndjson"),
         ("application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.stream"),
