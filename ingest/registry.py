@@ -106,7 +106,9 @@ class Extractor:
             raise ValueError(f"Feed {self.name} has no schedule; it runs by hand.")
         # As Debian's cron: what a clock skips runs right after, what it repeats runs once.
         local = moment.astimezone(ZoneInfo(self.timezone))
-        return next(CronSim(self.cron, local)).astimezone(UTC)
+        named = (each.astimezone(UTC) for each in CronSim(self.cron, local))
+        # Within an hour that is repeated the first ones named may lie in its first turn.
+        return next(each for each in named if each > moment)
 
 
 _extractors: dict[str, Extractor] = {}

@@ -161,6 +161,13 @@ def test_a_clock_that_is_put_forward_or_back_loses_and_repeats_no_run():
     assert [each.day for each in nights] == [24, 25, 26, 27]
 
 
+def test_within_a_repeated_hour_the_next_run_lies_ahead():
+    feed = declare(cron="30 2 * * *", timezone="Europe/Berlin")
+    again_two_o_clock = datetime(2026, 10, 25, 1, 5, tzinfo=UTC)
+
+    assert feed.next_after(again_two_o_clock) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
+
+
 def test_missed_runs_can_be_skipped():
     set_next_run(NOW - timedelta(minutes=25))
 
