@@ -19,18 +19,19 @@ def pause_asked(status: int, headers: Mapping[str, str], now: datetime) -> float
     if status not in RETRIED or not value:
         return None
     try:
-        return max(0.0, float(value)) if float(value) < _LONGEST else None
+        seconds = float(value)
     except ValueError:
         until = http_date(value)
-    if until is None:
-        return None
-    return max(0.0, (until - (http_date(headers.get("date", "")) or now)).total_seconds())
+        if until is None:
+            return None
+        seconds = (until - (http_date(headers.get("date", "")) or now)).total_seconds()
+    return max(0.0, seconds) if seconds < _LONGEST else None
 
 
 def http_date(value: str) -> datetime | None:
     """The moment that an HTTP date names, or None for what is none."""
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

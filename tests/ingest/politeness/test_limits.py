@@ -2,10 +2,12 @@
 
 import itertools
 import random
+from datetime import UTC, datetime
 
 import pytest
 
 from ingest.politeness.limits import RECOVERY_SECONDS, SLOWEST, Declared, Limits
+from ingest.politeness.retry_after import pause_asked
 
 NOW = 1_900_000_000.0
 
@@ -64,3 +66,16 @@ def test_a_crawl_delay_and_a_quota_bind_beside_the_others():
 
     assert limits.gap(NOW) == 10.0
     assert limits.gap(NOW + 11) == 4.0
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 20 Nov 1995 19:12:08 +99999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+def test_a_date_that_nobody_can_mean_asks_for_no_pause(date):
+    assert pause_asked(503, {"retry-after": date}, datetime.now(UTC)) is None
+    assert pause_asked(503, {"retry-after": "7", "date": date}, datetime.now(UTC)) == 7
