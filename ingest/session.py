@@ -14,7 +14,7 @@ import httpx
 
 from .response import Response
 from .wire.errors import RequestInvalid
-from .wire.request import Params, Request, build, without_user
+from .wire.request import Params, Request, build, with_real_port, without_user
 
 if TYPE_CHECKING:
     from .transport import ArchivingTransport
@@ -96,7 +96,7 @@ class Session:
         """The request that a redirect asks for (RFC 9110, 15.4)."""
         try:
             base = httpx.URL(request.url)
-            address = base.join(location)
+            address = with_real_port(base.join(location))
             # Nobody but the extractor says who it is.
             address, _ = without_user(address)
             if base.fragment and not address.fragment:

@@ -13,7 +13,7 @@ class Destination:
     """An origin, and the beginning of a path there."""
 
     scheme: str
-    host: str
+    host: bytes
     port: int | None
     path: str
 
@@ -24,16 +24,16 @@ class Destination:
             url = httpx.URL(text)
         except (httpx.InvalidURL, TypeError) as error:
             raise ExtractorInvalid(f"to={text!r} is no address: {error}") from None
-        if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo:
+        if url.scheme not in ("http", "https") or not url.raw_host or url.query or url.userinfo:
             raise ExtractorInvalid(
                 f"to={text!r} must be the beginning of an http or https address, such as "
                 "https://api.example.org or https://api.example.org/v2"
             )
-        return cls(url.scheme, url.host, url.port, url.path.rstrip("/"))
+        return cls(url.scheme, url.raw_host, url.port, url.path.rstrip("/"))
 
     def covers(self, url: httpx.URL) -> bool:
         """Whether an address begins like this one: same origin, same path or one below it."""
-        if (url.scheme, url.host, url.port) != (self.scheme, self.host, self.port):
+        if (url.scheme, url.raw_host, url.port) != (self.scheme, self.host, self.port):
             return False
         return url.path == self.path or url.path.startswith(f"{self.path}/")
 

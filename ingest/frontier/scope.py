@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import httpx
 
 from ..errors import ExtractorFailed
+from ..wire.request import with_real_port
 
 Within = Literal["host", "prefix", "anywhere"]
 _LONGEST = 4_096
@@ -19,7 +20,7 @@ class Scope:
     """Judges addresses; made by `Scope.of`."""
 
     within: Within
-    hosts: frozenset[tuple[str, int | None]]
+    hosts: frozenset[tuple[bytes, int | None]]
     prefixes: tuple[str, ...]
     allow: tuple["re.Pattern[str]", ...]
     deny: tuple["re.Pattern[str]", ...]
@@ -45,7 +46,7 @@ class Scope:
         addresses = [httpx.URL(each) for each in start]
         return cls(
             within=within,
-            hosts=frozenset((url.host, url.port) for url in addresses),
+            hosts=frozenset((url.raw_host, url.port) for url in addresses),
             prefixes=tuple(_folder(url) for url in addresses),
             allow=tuple(_compiled(each) for each in allow),
             deny=tuple(_compiled(each) for each in deny),
@@ -58,7 +59,7 @@ class Scope:
             return False
         if self.within == "host":
             address = httpx.URL(url)
-            if (address.host, address.port) not in self.hosts:
+            if (address.raw_host, address.port) not in self.hosts:
                 return False
         elif self.within == "prefix" and not url.startswith(self.prefixes):
             return False
@@ -70,10 +71,11 @@ class Scope:
 def absolute(base: httpx.URL, link: str) -> str | None:
     """An http(s) address as it is asked for, without its fragment; None for anything else."""
     try:
-        url = base.join(link.strip())
+        url = with_real_port(base.join(link.strip()))
     except (httpx.InvalidURL, ValueError):
         return None
-    if url.scheme not in ("http", "https") or not url.host:
+    # Not `.host`: it decodes, and some names that are in use (of emoji) do not decode.
+    if url.scheme not in ("http", "https") or not url.raw_host:
         return None
     # Nobody but the extractor says who it is.
     return str(url.copy_with(fragment=None, userinfo=b""))

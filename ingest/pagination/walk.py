@@ -75,9 +75,9 @@ def _without_secrets(
 ) -> Asked:
     """What leads to another origin goes without what was meant for the first, as redirects do."""
     url = httpx.URL(asked.url)
-    if (url.scheme, url.host, url.port) == (first.scheme, first.host, first.port):
+    if (url.scheme, url.raw_host, url.port) == (first.scheme, first.raw_host, first.port):
         return asked
-    if (url.scheme, url.host) == ("https", first.host) and first.scheme == "http":
+    if (url.scheme, url.raw_host) == ("https", first.raw_host) and first.scheme == "http":
         return asked
     kept = {name: value for name, value in asked.headers.items() if not is_secret_header(name)}
     return replace(asked, headers=kept)

@@ -153,7 +153,7 @@ def build(
         data=data,
         content=content,
     )
-    address, user = without_user(built.url)
+    address, user = without_user(with_real_port(built.url))
     if address.port == DEFAULT_PORTS.get(address.scheme):
         address = address.copy_with(port=None)
     own = [("Host", address.netloc.decode("ascii")), *defaults]
@@ -196,6 +196,13 @@ def without_user(address: httpx.URL) -> tuple[httpx.URL, str | None]:
     pair = f"{address.username}:{address.password}".encode()
     credential = f"Basic {base64.b64encode(pair).decode()}"
     return address.copy_with(userinfo=b""), credential
+
+
+def with_real_port(address: httpx.URL) -> httpx.URL:
+    """The address. Raises `httpx.InvalidURL` for a port that none can be; httpx lets it pass."""
+    if address.port is not None and not 0 <= address.port < 65_536:
+        raise httpx.InvalidURL(f"port {address.port} is not between 0 and 65535")
+    return address
 
 
 def _merged(

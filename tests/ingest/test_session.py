@@ -120,6 +120,19 @@ async def test_a_redirect_leads_to_http_alone(origin, extract, payloads, locatio
     assert (hop.status, refused.status, refused.attempt) == (302, None, 1)
 
 
+async def test_a_redirect_to_a_port_that_is_none_is_a_failed_fetch(origin, extract):
+    url = origin.answer("/", response(b"", "Location: http://127.0.0.1:99999/", status="302 Found"))
+
+    async def pages(client):
+        for address in (url, "http://127.0.0.1:99999/"):
+            with pytest.raises(FetchFailed, match="99999 is not between 0 and 65535"):
+                await client.get(address)
+
+    run = await extract(pages)
+
+    assert run.outcome == "complete", run.error
+
+
 async def test_a_response_has_the_shape_that_httpx_gives_it(origin, extract):
     url = origin.answer(
         "/a?b=1",

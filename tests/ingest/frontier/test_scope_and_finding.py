@@ -30,7 +30,11 @@ def links(html, **options):
 @pytest.mark.parametrize(
     ("options", "held", "left"),
     [
-        ({}, ["https://wiki.example/x"], ["https://wiki.example:8443/", "https://a.example/"]),
+        (
+            {},
+            ["https://wiki.example/x"],
+            ["https://wiki.example:8443/", "https://a.example/", "http://xn--i-7iq.ws/"],
+        ),
         (
             {"within": "prefix"},
             ["https://wiki.example/docs/a/b"],
@@ -76,6 +80,9 @@ def test_a_scope_that_cannot_be_meant_is_refused(options):
         ("mailto:a@b.example", None),
         ("javascript:void(0)", None),
         ("https://a.example:port/", None),
+        ("https://a.example:99999/", None),
+        # i❤.ws, which is in use, and which IDNA of 2008 does not decode.
+        ("http://xn--i-7iq.ws/", "http://xn--i-7iq.ws/"),
     ],
 )
 def test_a_link_is_an_address_that_is_asked_for_or_none(link, address):
