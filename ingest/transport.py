@@ -149,7 +149,7 @@ class ArchivingTransport:
             self._on_archived(row)
         if found.exception:
             raise found.exception
-        if payload.error:
+        if payload.error and _is_needed(found.status, payload.error):
             raise FetchFailed(
                 f"{payload.method} {payload.url} gave a body that could not be "
                 f"read whole: {payload.error}. "
@@ -304,6 +304,12 @@ class ArchivingTransport:
             )
         if news is not None:
             await host.keep(news)
+
+
+def _is_needed(status: int | None, error: str) -> bool:
+    """Whether an answer is none without its body: that of a 503 or a redirect nobody reads, and a
+    proxy that writes it often says that it is encoded as the page would have been."""
+    return status is None or status < 300 or error.startswith("disk:")
 
 
 def _is_masked(holder: Payload, headers: Headers) -> bool:

@@ -180,3 +180,26 @@ async def test_a_response_has_the_shape_that_httpx_gives_it(origin, extract):
     assert answer.raise_for_status() is answer
     with contextlib.closing(answer):
         assert repr(answer) == "<Response [200 Fine]>"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        response(b"busy", "Content-Encoding: gzip", status="503 Service Unavailable"),
+        response(b"moved", "Content-Encoding: gzip", "Location: /end", status="302 Found"),
+    ],
+)
+async def test_a_status_counts_where_its_body_does_not_decode(origin, extract, payloads, first):
+    url = origin.answer("/", first, response(b"{}"))
+    origin.answer("/end", response(b"{}"))
+    seen = []
+
+    async def pages(client):
+        seen.append((await client.get(url)).content)
+
+    run = await extract(pages)
+    undecoded, _ = await sync_to_async(payloads)()
+
+    assert run.outcome == "complete", run.error
+    assert seen == [b"{}"]
+    assert undecoded.error.startswith("decode: ")
