@@ -97,9 +97,8 @@ class Robots:
         status = response.status_code
         if status >= 500 or status in _ASK_LATER:
             return _Known(rules=None, why=f"it answered {status}", until=now + ASKED_AGAIN_SECONDS)
-        # 4xx: there are no rules. What lies beyond the first half megabyte is not read.
-        text = response.content[:_MOST_BYTES].decode("utf-8", "replace") if status < 300 else ""
-        rules = Protego.parse(text)
+        # 4xx: there are no rules.
+        rules = Protego.parse(_text(response.content) if status < 300 else "")
         await self._tell_delay(origin, rules)
         return _Known(rules=rules, why="", until=now + KEPT_SECONDS)
 
@@ -110,6 +109,13 @@ class Robots:
         if delay != pace.limits.crawl_delay:
             logger.info("crawl delay host=%s seconds=%s", pace.host, delay)
             await pace.keep(partial(_with_delay, delay=delay))
+
+
+def _text(body: bytes) -> str:
+    """The whole lines of the first half megabyte, without the byte order mark of an editor."""
+    if len(body) > _MOST_BYTES:
+        body = body[:_MOST_BYTES].rpartition(b"\n")[0]
+    return body.decode("utf-8-sig", "replace")
 
 
 def _with_delay(limits: Limits, *, delay: float | None) -> Limits:

@@ -77,6 +77,28 @@ async def test_a_redirect_into_what_is_refused_is_not_followed(site, extract):
     assert "/private/c" not in targets(site)
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        b"\xef\xbb\xbfUser-agent: *\nDisallow: /private\n",
+        # Read up to half a megabyte, the last line would say /.
+        b"User-agent: *\nDisallow: /private\nAllow: /a\n".ljust(512 * 1024 - 12, b"#")
+        + b"\nDisallow: /big\n",
+    ],
+)
+async def test_a_byte_order_mark_and_a_line_cut_off_change_no_rule(site, extract, rules):
+    site.answer("/robots.txt", response(rules))
+
+    async def pages(client):
+        await client.get(site.url("/b"))
+        with pytest.raises(RobotsRefused):
+            await client.get(site.url("/private/c"))
+
+    run = await extract(pages, robots=True)
+
+    assert run.outcome == "complete", run.error
+
+
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "429 Too Many Requests"])
 async def test_a_failure_means_that_nothing_is_requested_for_now(site, extract, status):
     site.answer("/robots.txt", response(b"", status=status))
