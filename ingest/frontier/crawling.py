@@ -17,8 +17,9 @@ from asgiref.sync import sync_to_async
 
 from raw_store.payload import request_key
 
-from ..errors import ExtractorFailed, FetchFailed, HostUnavailable
+from ..errors import ExtractorFailed, FetchFailed, HostUnavailable, StatusUnexpected
 from ..models import Crawl
+from ..pace import RETRIED
 from ..uncancelled import uncancelled
 from . import sitemaps, store
 from .plan import Acknowledging, Plan, Visited
@@ -134,9 +135,16 @@ class Crawling:
         if self._plan.reads_robots:
             hosts = {str(httpx.URL(url).join("/robots.txt")) for url in self._plan.start}
             for robots in sorted(hosts):
-                answer = await self._client.get(robots)
+                try:
+                    answer = await self._client.get(robots)
+                except StatusUnexpected as error:
+                    # As for its rules: a 4xx means that it says nothing (RFC 9309).
+                    if error.status >= 500 or error.status in RETRIED:
+                        raise
+                    continue
                 if answer.is_success:
-                    found += sitemaps.named_in_robots(answer.text)
+                    named = sitemaps.named_in_robots(answer.text)
+                    found += filter(None, (absolute(answer.url, each) for each in named))
         return found
 
     async def _work(self) -> None:

@@ -58,7 +58,7 @@ def entries(body: bytes, url: str) -> Iterator[Entry]:
 
 def named_in_robots(text: str) -> Iterator[str]:
     """The sitemaps that a robots.txt names (RFC 9309 leaves the line to sitemaps.org)."""
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         name, colon, value = line.partition(":")
         if colon and name.strip().lower() == "sitemap":
             value = value.partition(" #")[0].strip()

@@ -193,6 +193,28 @@ async def test_sitemaps_that_robots_txt_names_are_read(origin, crawl):
     assert sorted(seen) == ["/", "/p0", "/p1", "/p2", "/p3", "/p4"]
 
 
+async def test_a_robots_txt_may_name_its_sitemap_by_its_path_and_begin_with_a_mark(origin, crawl):
+    origin.answer("/robots.txt", response(b"\xef\xbb\xbfSitemap: /map.xml\nSitemap: mailto:a\n"))
+    page = f"<urlset><url><loc>{origin.url('/p')}</loc></url></urlset>"
+    origin.answer("/map.xml", response(page.encode()))
+    for path in ("/", "/p"):
+        origin.answer(path, html())
+
+    run, seen = await crawl(origin.url(), sitemaps="robots")
+
+    assert run.outcome == "complete", run.error
+    assert sorted(seen) == ["/", "/p"]
+
+
+async def test_a_robots_txt_that_is_refused_names_no_sitemap(origin, crawl):
+    origin.answer("/robots.txt", response(b"", status="403 Forbidden"))
+    origin.answer("/", html())
+
+    run, seen = await crawl(origin.url(), sitemaps="robots")
+
+    assert (run.outcome, seen) == ("complete", ["/"]), run.error
+
+
 async def test_a_sitemap_that_is_none_fails_alone(origin, crawl):
     origin.answer("/", html())
     origin.answer("/map.xml", response(b"<urlset><url>"))
