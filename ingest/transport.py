@@ -55,6 +55,10 @@ _NOT_CONDITIONAL = frozenset(
         "range",
     }
 )
+# What the program itself sends; and who asks, which does not tell two requests apart.
+_VARY_ALIKE = frozenset(
+    {"accept-encoding", "user-agent", "connection", "host", "authorization", "cookie", "*", ""}
+)
 
 
 class ArchivingTransport:
@@ -277,7 +281,7 @@ class ArchivingTransport:
         )
         body = holder.body if holder.spooled_body is None else holder.spooled_body
         # An address with a masked token would lead the extractor nowhere.
-        if body is None or _is_masked(holder, headers):
+        if body is None or _is_masked(holder, headers) or self._is_of_another(holder, request):
             return None
         fresh = {name.lower() for name, _ in response.pairs}
         kept = tuple(pair for pair in headers if pair[0].lower() not in fresh)
@@ -289,6 +293,20 @@ class ArchivingTransport:
             payload=changed(row, **_of_body(body)),
             reason=holder.reason,
         )
+
+    def _is_of_another(self, holder: Payload, request: Request) -> bool:
+        """Whether a version answered a request from which this one differs in a header by which
+        the server says that its answers vary (RFC 9111, 4.1): another language, another format."""
+        names: set[str] = set()
+        for name, value in holder.headers:
+            if len(name) == 4 and name.lower() == "vary":
+                names.update(each.strip().lower() for each in value.split(","))
+        names -= _VARY_ALIKE
+        names -= {each for each in names if self._redactor.is_secret_header(each)}
+        if not names or not holder.request_headers:
+            return False
+        asked = self._redactor.headers(tuple(request.headers))
+        return _chosen(asked, names) != _chosen(holder.request_headers, names)
 
     async def _tell(
         self, host: HostPace, request: Request, found: Exchange, attempt: int, sent_at: float
@@ -304,6 +322,10 @@ class ArchivingTransport:
             )
         if news is not None:
             await host.keep(news)
+
+
+def _chosen(headers: Headers, names: set[str]) -> list[tuple[str, str]]:
+    return sorted((name.lower(), value) for name, value in headers if name.lower() in names)
 
 
 def _is_needed(status: int | None, error: str) -> bool:

@@ -308,6 +308,29 @@ async def test_an_unchanged_body_is_a_revisit_and_a_304_gives_the_archived_respo
     assert seen[1].payload.fetch_id == second.fetch_id
 
 
+async def test_a_304_for_another_language_is_fetched_in_full(origin, extract):
+    async def undated(asked, writer):
+        language = asked.header("accept-language")
+        headers = ("Last-Modified: Mon, 20 Nov 1995 19:12:08 GMT", "Vary: Accept-Language, Cookie")
+        writer.write(
+            response(b"", status="304 Not Modified")
+            if asked.header("if-modified-since")
+            else response(language.encode(), *headers)
+        )
+
+    url = origin.answer("/", undated)
+    seen = []
+    for language in ("de", "en", "en"):
+
+        async def pages(client, language=language):
+            seen.append((await client.get(url, headers={"Accept-Language": language})).text)
+
+        await extract(pages)
+
+    assert seen == ["de", "en", "en"]
+    assert len(origin.asked) == 4
+
+
 async def test_validators_are_not_carried_over_a_redirect(origin, extract):
     origin.answer("/end", response(BODY, 'ETag: "end"'))
     url = origin.answer("/", response(BODY, 'ETag: "first"'))
