@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .redaction import answers, bodies, texts
-from .redaction.met import Met, decoded_basic, looks_random
+from .redaction.met import Grip, Met, decoded_basic, looks_random
 from .redaction.names import Names, Sort
 from .redaction.rules import NO_RULES, Secrets
 
@@ -231,7 +231,8 @@ class Redactor:
         if not meant or (name and self._names.is_kept(name.strip())):
             return part
         masked = self.mask(meant)
-        self._met.learn(meant, masked, "everywhere" if looks_random(meant) else "in messages")
+        grip: Grip = "everywhere" if looks_random(meant) else "in messages"
+        self._met.learn(meant, masked, grip, name.strip())
         indent = value[: len(value) - len(value.lstrip())] if not equals else ""
         return f"{indent}{name}{equals}{masked}"
 

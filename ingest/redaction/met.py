@@ -41,7 +41,10 @@ class Met:
         if len(secret) < _IN_MESSAGES:
             return
         with self._lock:
-            self._keep("messages", secret, masked)
+            if grip == "everywhere" or not _is_plain_word(secret):
+                self._keep("messages", secret, masked)
+            elif name:
+                self._keep("messages", f"{name}={secret}", f"{name}={masked}")
             if grip == "everywhere" and _may_be_replaced(secret):
                 self._keep("bodies", secret, masked)
                 self._keep("texts", secret, masked)
@@ -144,6 +147,11 @@ def decoded_basic(credential: str) -> str | None:
 def looks_random(text: str) -> bool:
     """Whether a text is long and mixed enough to be no word and no number."""
     return len(text) >= 16 and len(set(text)) >= 8 and len(_SWITCH.findall(text)) >= 2
+
+
+def _is_plain_word(secret: str) -> bool:
+    """Whether it is a word or a number that messages are full of: `true`, `1234`, a feed's name."""
+    return len(secret) < 16 and _WORD.fullmatch(secret) is not None
 
 
 def _may_be_replaced(secret: str) -> bool:

@@ -93,7 +93,7 @@ def query(text: str, masking: Masking) -> str:
     return "&".join([_part(part, masking) for part in text.split("&")])
 
 
-def header_text(text: str, masking: Masking) -> str:
+def header_text(text: str, masking: Masking, *, is_message: bool = False) -> str:
     """The value of a header that may hold addresses."""
     if "://" in text:
         text = _ADDRESS.sub(lambda m: address(m[0], masking), text)
@@ -106,24 +106,26 @@ def header_text(text: str, masking: Masking) -> str:
     if "Bearer " in text or "Basic " in text or "Negotiate " in text:
         text = _CREDENTIAL.sub(lambda m: f"{m[1]} {masking.shown(m[2], 'secret')}", text)
     if '"' in text and (":" in text or "=" in text):
-        text = assigned(text, masking)
+        text = assigned(text, masking, is_message=is_message)
     return known_shapes(text, masking)
 
 
 def message(text: str, masking: Masking) -> str:
     """A message, a traceback, a log line: addresses, credentials, and `password='…'`."""
-    text = header_text(text, masking)
+    text = header_text(text, masking, is_message=True)
     text = _groups(_QUOTED_INPUT.finditer(text), text, masking)
-    return assigned(text, masking)
+    return assigned(text, masking, is_message=True)
 
 
-def assigned(text: str, masking: Masking) -> str:
+def assigned(text: str, masking: Masking, *, is_message: bool = False) -> str:
     """`name: "value"`, `name = 'value'`, `('name', 'value')` and `name: value`, as in GraphQL,
     JSON, Python and plain text."""
 
     def replace(match: "re.Match[str]") -> str:
         sort = masking.names.sort(match["name"])
-        if sort is None:
+        # A message may well say that a row has code='b'.
+        is_plain = is_message and sort == "ambiguous" and len(match["secret"]) < 8
+        if sort is None or is_plain:
             return match[0]
         shown = masking.shown(match["secret"], sort)
         return f"{match['name']}{match['sign']}{match['quote']}{shown}{match['quote']}"
