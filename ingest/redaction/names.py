@@ -13,17 +13,18 @@ Sort = Literal["secret", "ambiguous"]
 # new token asks for the same thing.
 _SECRET_NAMES = frozenset(
     """
-    accesskey accesstoken accountkey apikey apipass apipassword apisecret apitoken appkey appsecret
-    assertion authkey authorization authtoken awssecretaccesskey bearertoken binarysecuritytoken
-    actortoken clientassertion clientsecret codeverifier connectionstring consumersecret credential
-    credentials devicecode encryptionkey hmac idtoken jwt jwttoken logintoken masterkey mfacode
-    oauthsignature oauthtoken oauthtokensecret oauthverifier otp passphrase passwd passwort password
-    personalaccesstoken privatekey privatetoken pwd refreshtoken samlart samlrequest samlresponse
-    sas secret secretaccesskey secretkey securitytoken servicekey sessionkey sessiontoken
-    sharedaccesskey sharedaccesssignature sharedsecret sig signature signingkey subjecttoken
-    subscriptionkey totp usercode userkey webhooksecret xamzcredential xamzsecuritytoken
-    xamzsignature xapikey xapitoken xauthtoken xaccesstoken xcsrftoken xgoogcredential
-    xgoogsignature xossaccesskeyid xosssignature
+    accesskey accesstoken accountkey apikey apipass apipassword apisecret apitoken appkey
+    applicationkey appsecret assertion authkey authorization authtoken awssecretaccesskey
+    bearertoken binarysecuritytoken actortoken clientassertion clientsecret codeverifier
+    connectionstring consumersecret credential credentials developerkey devicecode devkey
+    encryptionkey hmac idtoken jwt jwttoken licensekey logintoken masterkey mfacode oauthsignature
+    oauthtoken oauthtokensecret oauthverifier otp passphrase passwd passwort password
+    personalaccesstoken privatekey privatetoken pwd refreshtoken registrationkey samlart samlrequest
+    samlresponse sas secret secretaccesskey secretkey securitytoken servicekey sessionkey
+    sessiontoken sharedaccesskey sharedaccesssignature sharedsecret sig signature signingkey
+    subjecttoken subscriptionkey totp usercode userkey webhooksecret wskey xamzcredential
+    xamzsecuritytoken xamzsignature xapikey xapitoken xauthtoken xaccesstoken xcsrftoken
+    xgoogcredential xgoogsignature xossaccesskeyid xosssignature
     """.split()  # noqa: SIM905
 )
 # Masked, yet part of what tells two requests apart: `key=iron-ore` and `key=tin-ore` are two pages.

@@ -31,3 +31,12 @@ def test_short_values_that_a_message_quotes_stay(message):
 
 def test_a_password_that_a_message_quotes_is_masked_however_short():
     assert "'x'" not in Redactor("key").scrub("login(password='x')")
+
+
+@pytest.mark.parametrize(
+    "name", ["license_key", "registrationkey", "wskey", "application_key", "developerKey", "devkey"]
+)
+def test_keys_as_well_known_services_name_them_are_secrets(name):
+    address = f"https://a.example/?{name}=c0ffee-c0ffee"
+
+    assert "c0ffee" not in Redactor("key").url(address)
