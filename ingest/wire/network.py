@@ -122,7 +122,13 @@ class Network:
             return None
         given = urllib.request.getproxies()
         url = given.get(scheme) or given.get("all")
-        return Proxy.parse(url) if url else None
+        proxy = Proxy.parse(url) if url else None
+        if proxy is not None and proxy.is_socks:
+            # HTTP spoken to it would be answered by nothing that says so.
+            raise ValueError(
+                f'{proxy} is a SOCKS proxy, which a feed names itself: proxy="{proxy}"'
+            )
+        return proxy
 
     @property
     def uses_socks(self) -> bool:

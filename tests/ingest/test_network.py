@@ -102,6 +102,20 @@ async def test_the_environments_proxy_is_asked_where_the_feed_says_so(origin, ex
     assert (without, len(proxy.asked)) == (0, 1)
 
 
+async def test_a_socks_proxy_of_the_environment_is_not_spoken_to_in_http(
+    origin, extract, monkeypatch
+):
+    async with ForwardProxy() as proxy:
+        monkeypatch.delenv("http_proxy", raising=False)
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("all_proxy", f"socks5h://me:s3cr3t-word@127.0.0.1:{proxy.port}")
+        said = await fetch(extract, origin.url("/page"), proxy="environment")
+
+    assert f'proxy="socks5h://127.0.0.1:{proxy.port}"' in said
+    assert "s3cr3t" not in said
+    assert proxy.asked == []
+
+
 async def test_a_proxy_that_is_not_there_is_named_without_its_password(origin, extract):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
