@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -11,7 +14,7 @@ from ingest import extractor, registry
 from ingest.display import ExtractProgress, as_size
 from raw_store.models import Segment
 
-from .conftest import FEED
+from .conftest import FEED, SETTINGS
 from .origin import response
 
 pytestmark = pytest.mark.usefixtures("home", "declared", "transactional_db")
@@ -158,3 +161,16 @@ async def test_a_feed_is_paused_and_resumed(feeds):
     assert listed.splitlines()[1].endswith("paused")
     assert resumed.startswith("orchard.pages: next run 20")
     assert failure == "Name the feeds or sources that --pause or --resume is for."
+
+
+def test_nothing_but_what_it_says_is_said_at_its_end(other_home):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "extract", "--list", f"--settings={SETTINGS}"],
+        env=os.environ | {"ROOTCELLAR_TEST_HOME": str(other_home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.startswith("FEED")
+    assert ended.stderr == ""
