@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
 
 from .long_lived import settle_in
 
@@ -34,6 +35,18 @@ class Command(BaseCommand):
             parser.epilog = self.examples
         return parser
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Do it; a database that was not migrated is told of in one line."""
+        try:
+            return super().execute(*args, **options)
+        except (DatabaseError, BaseExceptionGroup) as error:
+            if _is_of_the_database(error) and _lacks_migrations():
+                raise CommandError(
+                    "The database lacks migrations of this version. Run `manage.py migrate`, then "
+                    "this again."
+                ) from error
+            raise
+
 
 class LongCommand(Command):
     """A command that may work for hours."""
@@ -42,6 +55,23 @@ class LongCommand(Command):
         """Begin, from a command line."""
         settle_in()
         super().run_from_argv(argv)
+
+
+def _is_of_the_database(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_of_the_database(each) for each in error.exceptions)
+    return isinstance(error, DatabaseError)
+
+
+def _lacks_migrations() -> bool:
+    # Not at the top: a command begins without it.
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connection)
+        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except DatabaseError:
+        return False
 
 
 @contextmanager

@@ -174,3 +174,18 @@ def test_nothing_but_what_it_says_is_said_at_its_end(other_home):
 
     assert ended.stdout.startswith("FEED")
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["extract", "ticker.ticks"], ["archive", "list"]])
+def test_a_database_that_was_not_migrated_is_told_of_in_one_line(tmp_path, arguments):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env=os.environ
+        | {"ROOTCELLAR_TEST_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": SETTINGS},
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 1
+    assert "Run `manage.py migrate`, then this again." in ended.stderr
+    assert "Traceback" not in ended.stderr
