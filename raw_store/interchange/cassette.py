@@ -137,6 +137,8 @@ def _shown(body: bytes | None) -> Any:
             value = json.loads(text)
             for style, options in _STYLES.items():
                 if json.dumps(value, **options) == text:
+                    # Half of an emoji, escaped, cannot be written as a character.
+                    json.dumps(value, ensure_ascii=False).encode()
                     return {"json": value, "style": style}
         except (ValueError, RecursionError):
             pass  # It is text, then.
