@@ -5,6 +5,7 @@ import json as json_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_plus
 
 import httpx
 
@@ -29,9 +30,19 @@ class Asked:
         return cls(url=url if params is None else str(httpx.URL(url, params=params)), **values)
 
     def with_parameters(self, **values: object) -> "Asked":
-        """The same request with these parameters set."""
-        given = {name: str(value) for name, value in values.items()}
-        return replace(self, url=str(httpx.URL(self.url).copy_merge_params(given)))
+        """The same request with these parameters set, the others to the letter as they were: a
+        server may read `%20` and `+`, or `flag` and `flag=`, as two things."""
+        url = httpx.URL(self.url)
+        given = {name: str(httpx.QueryParams({name: str(value)})) for name, value in values.items()}
+        parts: list[str] = []
+        for part in url.query.decode("ascii").split("&") if url.query else ():
+            name = unquote_plus(part.partition("=")[0])
+            if name not in values:
+                parts.append(part)
+            elif name in given:
+                parts.append(given.pop(name))
+        query = "&".join([*parts, *given.values()])
+        return replace(self, url=str(url.copy_with(query=query.encode("ascii"))))
 
     def with_header(self, name: str, value: str) -> "Asked":
         return replace(self, headers={**self.headers, name: value})

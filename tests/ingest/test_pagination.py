@@ -276,3 +276,16 @@ def test_a_request_is_the_same_whatever_the_order_of_its_fields():
 
     assert one.digest == other.digest != one.with_parameters(a=2).digest
     assert httpx.URL(one.with_parameters(a=2).url).params["a"] == "2"
+
+
+def test_parameters_of_the_extractor_are_sent_as_it_wrote_them():
+    asked = pagination.Asked(
+        url="https://a.example/?$filter=a%20eq%201&page=1&flag&page=9&fields=id,name"
+    )
+
+    following = asked.with_parameters(page=2, cursor="a b&c")
+
+    assert following.url == (
+        "https://a.example/?$filter=a%20eq%201&page=2&flag&fields=id,name&cursor=a+b%26c"
+    )
+    assert pagination.Asked(url="https://a.example/").with_parameters(a=2).url[-5:] == "/?a=2"
