@@ -71,7 +71,14 @@ class Response(httpx.Response):
 
     @cached_property
     def headers(self) -> httpx.Headers:  # type: ignore[override]
-        """The headers, but for those that describe the transfer; `Content-Length` is the body's."""
+        """The headers, but for those that describe the transfer; `Content-Length` is the body's.
+
+        An answer to HEAD has all of them: they describe what GET would bring.
+        """
+        if self._asked.method == "HEAD":
+            return httpx.Headers(
+                [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
+            )
         size = len(self._content) if self._spool is None else self._spool.size
         kept = [
             (name.encode("latin-1"), value.encode("latin-1"))

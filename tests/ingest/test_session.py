@@ -203,3 +203,19 @@ async def test_a_status_counts_where_its_body_does_not_decode(origin, extract, p
     assert run.outcome == "complete", run.error
     assert seen == [b"{}"]
     assert undecoded.error.startswith("decode: ")
+
+
+async def test_an_answer_to_head_says_how_large_the_page_is(origin, extract):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nContent-Encoding: gzip\r\n\r\n"
+    url = origin.answer("/", head)
+    seen = []
+
+    async def pages(client):
+        seen.append(await client.request("HEAD", url))
+
+    run = await extract(pages)
+
+    assert run.outcome == "complete", run.error
+    assert seen[0].headers["content-length"] == "500"
+    assert seen[0].headers["content-encoding"] == "gzip"
+    assert (seen[0].content, seen[0].text) == (b"", "")
