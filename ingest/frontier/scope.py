@@ -13,6 +13,8 @@ from ..wire.request import with_real_port
 Within = Literal["host", "prefix", "anywhere"]
 _LONGEST = 4_096
 """Characters; traps for crawlers make longer ones."""
+_BREAKS = dict.fromkeys(map(ord, "\t\r\n"))
+"""Where a page's source breaks a line within an address; browsers leave them out, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Scope:
 def absolute(base: httpx.URL, link: str) -> str | None:
     """An http(s) address as it is asked for, without its fragment; None for anything else."""
     try:
-        url = with_real_port(base.join(link.strip()))
+        url = with_real_port(base.join(link.strip().translate(_BREAKS)))
     except (httpx.InvalidURL, ValueError):
         return None
     # Not `.host`: it decodes, and some names that are in use (of emoji) do not decode.

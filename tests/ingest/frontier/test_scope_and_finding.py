@@ -77,6 +77,7 @@ def test_a_scope_that_cannot_be_meant_is_refused(options):
         ("//a.example/c", "https://a.example/c"),
         ("https://user:pass@a.example/", "https://a.example/"),
         (" d ", "https://wiki.example/docs/d"),
+        ("/a/\n\tb", "https://wiki.example/a/b"),
         ("mailto:a@b.example", None),
         ("javascript:void(0)", None),
         ("https://a.example:port/", None),
