@@ -47,7 +47,8 @@ def can_read_apart(connection: BaseDatabaseWrapper, table: str) -> bool:
     if connection.vendor != "sqlite" or connection.savepoint_ids or not database.is_file():
         return False
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table}")
+        # No further than need be: counting a million rows takes as long as reading a tenth of them.
+        cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {WORTH_IT})")
         ((row_count,),) = cursor.fetchall()
     return bool(row_count >= WORTH_IT)
 
