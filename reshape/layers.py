@@ -25,6 +25,8 @@ GONE = "_gone"
 ROWS_PER_CHANGE = 50
 """A base has at least so many rows for each row of the layer upon it; else both are folded."""
 _UPON = "+"
+_LEVEL = 1
+"""Of zstd, in a base: a tenth more bytes than DuckDB's own 3, for two thirds of the computing."""
 
 
 def write_copy(
@@ -37,7 +39,7 @@ def write_copy(
     ((row_count,),) = connection.execute(
         f"COPY (SELECT {_listed(columns.schema.names)} FROM {relation} "
         f"ORDER BY {_listed(columns.key)}) TO {quoted(str(path))} "
-        f"(FORMAT parquet, COMPRESSION zstd)"
+        f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL})"
     ).fetchall()
     return path, int(row_count)
 
