@@ -9,7 +9,7 @@ import pytest
 from django.db import models
 from django.test.utils import isolate_apps
 
-from reshape.columns import FieldUnsupported, columns_of
+from reshape.columns import FieldUnsupported, columns_of, shown
 from reshape.errors import RowInvalid
 from reshape.models import Derived
 from tests.sample.models import Author, Book, Loan
@@ -131,3 +131,13 @@ def test_long_value_is_cut_in_the_message():
 def test_field_that_no_column_holds_is_named():
     with pytest.raises(FieldUnsupported, match=r"Thing.value is a DurationField"):
         column(models.DurationField())
+
+
+def test_a_value_is_shown_however_long_or_deep_it_is():
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert shown("x") == "'x'"
+    assert len(shown("x" * 1_000)) == 98
+    assert shown(deep) == "a list that nests too deep to be shown"

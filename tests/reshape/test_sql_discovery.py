@@ -164,6 +164,17 @@ def test_broken_file_stops_its_sources_replay_and_no_other(write, monkeypatch):
     assert check_sql_transforms() == []
 
 
+def columns_of_bodies(bodies, capsys):
+    """What `manage.py columns` prints of a feed that gave these, each from a page of its own."""
+    pages = [
+        make_payload("sample.pages", body, url=f"http://a.example/{number}")
+        for number, body in enumerate(bodies)
+    ]
+    Archive().append_all("sample.pages", pages)
+    call_command("columns", "sample.pages")
+    return capsys.readouterr()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_columns_writes_a_transform_that_works(home, tmp_path, capsys):
     bodies = [
@@ -171,17 +182,8 @@ def test_columns_writes_a_transform_that_works(home, tmp_path, capsys):
         {"next": "/2", "authors": [{"code": "b", "fullName": "Bo", "born": {"on": "1950-01-01"}}]},
         b"<html>",
     ]
-    Archive().append_all(
-        "sample.pages",
-        [
-            make_payload("sample.pages", body, url=f"http://a.example/{number}")
-            for number, body in enumerate(bodies)
-        ],
-    )
+    written, shown = columns_of_bodies(bodies, capsys)
 
-    call_command("columns", "sample.pages")
-
-    written, shown = capsys.readouterr()
     assert "Bodies read: 2." in shown
     assert "$.authors[*].books[*]" in shown
     assert 'record."fullName" AS full_name,  -- VARCHAR' in written
@@ -208,16 +210,7 @@ def test_columns_writes_a_transform_that_works(home, tmp_path, capsys):
 @pytest.mark.django_db(transaction=True)
 def test_columns_leaves_bodies_out_that_nest_without_end(home, capsys):
     bodies = [{"authors": [{"code": "a"}]}, {"text": '"[[' * 200}, b"[" * 5_000 + b"]" * 5_000]
-    Archive().append_all(
-        "sample.pages",
-        [
-            make_payload("sample.pages", body, url=f"http://a.example/{number}")
-            for number, body in enumerate(bodies)
-        ],
-    )
+    written, shown = columns_of_bodies(bodies, capsys)
 
-    call_command("columns", "sample.pages")
-
-    written, shown = capsys.readouterr()
     assert "Bodies read: 2." in shown
     assert 'record."code" AS code' in written

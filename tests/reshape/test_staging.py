@@ -100,6 +100,14 @@ def test_each_row_is_read_once_by_however_many_processes(two_ways, monkeypatch, 
     assert sorted(table["number"].to_pylist()) == [*range(100), *range(900, 1_000)]
 
 
+@pytest.mark.parametrize(("least", "is_many"), [(10, True), (11, False)])
+def test_only_a_table_of_many_rows_is_read_apart(two_ways, monkeypatch, least, is_many):
+    upsert_rows(connection, Everything, many(10), row_count=10)
+    monkeypatch.setattr(reading_apart, "WORTH_IT", least)
+
+    assert reading_apart.can_read_apart(connection, "nowhere_everything") == is_many
+
+
 def test_a_column_named_like_the_number_of_a_row_is_not_taken_for_it(transactional_db):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE named (rowid TEXT, OID TEXT)")

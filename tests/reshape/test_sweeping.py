@@ -13,6 +13,7 @@ from django.core.management import call_command
 from etl import walk
 from etl.walk import refresh, tidy
 from raw_store.archive import Archive
+from raw_store.locks import RECORDS, shared
 from reshape import registry, slices
 from reshape.parse import label_of, parse_segments
 from reshape.records import OUTCOMES, records_dir
@@ -124,6 +125,22 @@ def test_the_server_sweeps_once_a_day(archive, rewrite, monkeypatch):
     age(old, 8)
     monkeypatch.setattr(walk, "_swept_at", {})
 
+    tidy("sample")
+
+    assert is_there(old) == [False, False]
+
+
+def test_the_server_waits_for_nobody_who_derives_and_sweeps_later(archive, rewrite, monkeypatch):
+    old = rewrite("old")
+    parse(archive)
+    rewrite("new")
+    parse(archive)
+    age(old, 8)
+    monkeypatch.setattr(walk, "_swept_at", {})
+
+    with shared(RECORDS):
+        tidy("sample")
+        assert all(is_there(old))
     tidy("sample")
 
     assert is_there(old) == [False, False]
